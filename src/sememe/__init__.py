@@ -1,0 +1,58 @@
+"""Sememe: open up, shape and search with the representations that neural networks learn."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sememe.atoms import Atoms
+    from sememe.bank import Bank, harvest
+    from sememe.corpus import Corpus, Document, read
+    from sememe.errors import SememeError
+    from sememe.models import Encoder, LanguageModel
+    from sememe.search import Explanation, Hit, Index
+
+_HOMES = {
+    "Atoms": "sememe.atoms",
+    "Bank": "sememe.bank",
+    "harvest": "sememe.bank",
+    "Corpus": "sememe.corpus",
+    "Document": "sememe.corpus",
+    "read": "sememe.corpus",
+    "Encoder": "sememe.models",
+    "LanguageModel": "sememe.models",
+    "Explanation": "sememe.search",
+    "Hit": "sememe.search",
+    "Index": "sememe.search",
+    "SememeError": "sememe.errors",
+}
+
+__all__ = [
+    "Atoms",
+    "Bank",
+    "Corpus",
+    "Document",
+    "Encoder",
+    "Explanation",
+    "Hit",
+    "Index",
+    "LanguageModel",
+    "SememeError",
+    "__version__",
+    "harvest",
+    "read",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: `import sememe` must stay fast, and torch takes seconds.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sememe' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,148 @@
+"""Saving and loading what was learned: a folder with `model.safetensors` and `card.json`, never a pickle.
+
+The card says what made the arrays, from what, with which version, and how they measured. It also holds the
+checksum of every other file, so that a damaged or half-copied artifact is refused by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from sememe import __version__, disk
+from sememe.errors import ArtifactError
+
+ARRAYS = "model.safetensors"
+CARD = "card.json"
+FORMAT_VERSION = 1
+MAX_CARD_BYTES = 64 << 20
+MAX_HEADER_BYTES = 100_000_000
+
+
+def save(
+    path: str | Path,
+    kind: str,
+    arrays: Mapping[str, np.ndarray],
+    card: Mapping[str, Any],
+    files: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write an artifact folder in one step; an older one at `path` is replaced only when the new one stands.
+
+    Args:
+        path: the folder.
+        kind: what it is, such as `atoms`; a loader refuses other kinds.
+        arrays: what was learned, by name.
+        card: JSON values: parameters, source, measurements. No time stamps, so that equal work gives equal bytes.
+        files: further files by name, such as a tokenizer's.
+    """
+    contents = {ARRAYS: save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})}
+    contents.update(files or {})
+    header = {
+        "kind": kind,
+        "format_version": FORMAT_VERSION,
+        "sememe_version": __version__,
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())},
+    }
+    with disk.new_folder(Path(path)) as folder:
+        for name, data in contents.items():
+            disk.write_file(folder / name, data)
+        disk.write_file(folder / CARD, dump_json({**header, **card}))
+
+
+def load(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read an artifact folder and check it whole.
+
+    Returns:
+        The arrays by name, and the card.
+
+    Raises:
+        ArtifactError: it is missing, damaged, half-written, of another kind or from a newer version.
+    """
+    path = Path(path)
+    card = load_card(path, kind)
+    for name, expected in card["files"].items():
+        if name != Path(name).name:
+            raise ArtifactError(f"lists a file outside its folder: {name!r}", where=str(path / CARD))
+        if hashlib.sha256(disk.read_file(path / name)).hexdigest() != expected:
+            raise ArtifactError(
+                "is damaged: its checksum differs from the card's",
+                where=str(path / name),
+                hint="Make it again, or restore it from a copy",
+            )
+    return load_arrays(path / ARRAYS), card
+
+
+def load_card(path: str | Path, kind: str) -> dict[str, Any]:
+    """Read only the card of an artifact folder.
+
+    Raises:
+        ArtifactError: there is no readable card, or it is of another kind or from a newer version.
+    """
+    path = Path(path)
+    disk.recover(path)
+    if not (path / CARD).is_file():
+        raise ArtifactError(f"is not {_a(kind)} folder: it has no {CARD}", where=str(path), hint="Check the path")
+    card = load_json(path / CARD)
+    if card.get("kind") != kind:
+        raise ArtifactError(f"is {_a(str(card.get('kind')))}, not {_a(kind)}", where=str(path))
+    version = card.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"has format version {version}; this Sememe ({__version__}) reads up to {FORMAT_VERSION}",
+            where=str(path),
+            hint="Install a newer Sememe",
+        )
+    if not isinstance(card.get("files"), dict):
+        raise ArtifactError("lists no files", where=str(path / CARD))
+    return card
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read a safetensors file, refusing a header that does not fit the file before anything is allocated.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    data = disk.read_file(path)
+    header_bytes = struct.unpack("<Q", data[:8])[0] if len(data) >= 8 else -1
+    if not 2 <= header_bytes <= min(MAX_HEADER_BYTES, len(data) - 8):
+        raise ArtifactError(f"is damaged at byte 0: its header does not fit its {len(data)} bytes", where=str(path))
+    try:
+        return dict(load_tensors(data))
+    except Exception as error:  # safetensors raises a class of its own for each kind of damage
+        raise ArtifactError(f"is not a valid safetensors file ({error})", where=str(path)) from error
+
+
+def dump_json(value: Any) -> bytes:
+    """JSON as people and version control like it: sorted, indented, one newline at the end."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ArtifactError: it is missing, too large, nested too deeply, or not a JSON object.
+    """
+    data = disk.read_file(path)
+    if len(data) > MAX_CARD_BYTES:
+        raise ArtifactError(f"is too large for a card ({len(data)} bytes)", where=str(path))
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"is not valid JSON ({error})", where=str(path)) from error
+    if not isinstance(value, dict):
+        raise ArtifactError("does not hold a JSON object", where=str(path))
+    return value
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
