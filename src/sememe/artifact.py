@@ -17,11 +17,13 @@ import numpy as np
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from sememe import __version__, disk
+from sememe import disk
 from sememe.errors import ArtifactError
+from sememe.version import __version__
 
 ARRAYS = "model.safetensors"
 CARD = "card.json"
+CHECKSUM = "sha256"
 FORMAT_VERSION = 1
 MAX_CARD_BYTES = 64 << 20
 MAX_HEADER_BYTES = 100_000_000
@@ -42,6 +44,7 @@ def save(
         arrays: what was learned, by name.
         card: JSON values: parameters, source, measurements. No time stamps, so that equal work gives equal bytes.
         files: further files by name, such as a tokenizer's.
+
     """
     contents = {ARRAYS: save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})}
     contents.update(files or {})
@@ -54,7 +57,8 @@ def save(
     with disk.new_folder(Path(path)) as folder:
         for name, data in contents.items():
             disk.write_file(folder / name, data)
-        disk.write_file(folder / CARD, dump_json({**header, **card}))
+        whole = {**card, **header}  # a card that was loaded brings the header of its old files
+        disk.write_file(folder / CARD, dump_json({**whole, CHECKSUM: _checksum(whole)}))
 
 
 def load(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -65,6 +69,7 @@ def load(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, 
 
     Raises:
         ArtifactError: it is missing, damaged, half-written, of another kind or from a newer version.
+
     """
     path = Path(path)
     card = load_card(path, kind)
@@ -85,12 +90,14 @@ def load_card(path: str | Path, kind: str) -> dict[str, Any]:
 
     Raises:
         ArtifactError: there is no readable card, or it is of another kind or from a newer version.
+
     """
     path = Path(path)
     disk.recover(path)
     if not (path / CARD).is_file():
         raise ArtifactError(f"is not {_a(kind)} folder: it has no {CARD}", where=str(path), hint="Check the path")
     card = load_json(path / CARD)
+    checksum = card.pop(CHECKSUM, None)
     if card.get("kind") != kind:
         raise ArtifactError(f"is {_a(str(card.get('kind')))}, not {_a(kind)}", where=str(path))
     version = card.get("format_version")
@@ -100,8 +107,12 @@ def load_card(path: str | Path, kind: str) -> dict[str, Any]:
             where=str(path),
             hint="Install a newer Sememe",
         )
-    if not isinstance(card.get("files"), dict):
-        raise ArtifactError("lists no files", where=str(path / CARD))
+    if checksum != _checksum(card):
+        raise ArtifactError(
+            "is damaged or was edited: its own checksum differs",
+            where=str(path / CARD),
+            hint="Make it again, or restore it from a copy",
+        )
     return card
 
 
@@ -110,6 +121,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         ArtifactError: the file is missing or damaged.
+
     """
     data = disk.read_file(path)
     header_bytes = struct.unpack("<Q", data[:8])[0] if len(data) >= 8 else -1
@@ -131,6 +143,7 @@ def load_json(path: Path) -> dict[str, Any]:
 
     Raises:
         ArtifactError: it is missing, too large, nested too deeply, or not a JSON object.
+
     """
     data = disk.read_file(path)
     if len(data) > MAX_CARD_BYTES:
@@ -142,6 +155,10 @@ def load_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ArtifactError("does not hold a JSON object", where=str(path))
     return value
+
+
+def _checksum(card: Mapping[str, Any]) -> str:
+    return hashlib.sha256(dump_json(dict(card))).hexdigest()
 
 
 def _a(noun: str) -> str:

@@ -130,6 +130,7 @@ def read_file(path: Path) -> bytes:
 
     Raises:
         ArtifactError: it does not exist or cannot be read.
+
     """
     try:
         return path.read_bytes()

@@ -14,6 +14,7 @@ class SememeError(Exception):
         message: what was wrong, without a full stop at the end.
         where: the place: `file:line`, a record's id, an array's name and shape.
         hint: what to do next, as an instruction.
+
     """
 
     kind = "error"

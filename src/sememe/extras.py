@@ -14,15 +14,16 @@ def require(module: str, extra: str) -> Any:
 
     Raises:
         MissingExtraError: it is not installed; the hint is the install line.
+
     """
     try:
         imported: ModuleType = importlib.import_module(module)
     except ModuleNotFoundError as error:
         # A broken import inside an installed package is that package's fault, not a missing extra.
-        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+        if error.name is None or error.name.split(".")[0] != module.split(".", maxsplit=1)[0]:
             raise
         raise MissingExtraError(
-            f"this needs the package {module.split('.')[0]!r}, which is not installed",
+            f"this needs the package {module.split('.', maxsplit=1)[0]!r}, which is not installed",
             hint=f"Install it with: pip install 'sememe[{extra}]'",
         ) from None
     return imported

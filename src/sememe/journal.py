@@ -67,6 +67,7 @@ class Journal:
 
         Raises:
             ArtifactError: there is a journal already.
+
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,6 +87,7 @@ class Journal:
         Raises:
             ArtifactError: it is missing or damaged; the message names the file and the place.
             LockedError: `writable`, and another process is writing.
+
         """
         folder = Path(folder)
         if not (folder / JOURNAL).is_file():
@@ -124,16 +126,21 @@ class Journal:
         for name in self._pending:
             disk.fsync(self._streams[name])
         with open(self.folder / JOURNAL, "ab", buffering=0) as stream:
-            disk.write(stream, _line(ends, checksums, payload))
-            disk.fsync(stream)
+            length = stream.tell()
+            try:
+                disk.write(stream, _line(ends, checksums, payload))
+                disk.fsync(stream)
+            except BaseException:
+                stream.truncate(length)  # a line that may not be durable must not outlive the data it speaks of
+                raise
         self.commits.append(Commit(ends, checksums, payload))
         self._pending = {}
 
     def rollback(self) -> None:
         """Forget what was appended since the last commit."""
-        for name in self._pending:
-            self._streams[name].truncate(self.length(name))
-            self._streams[name].seek(self.length(name))
+        for name, stream in self._streams.items():  # not only the pending: a failed write may have left a part
+            stream.truncate(self.length(name))
+            stream.seek(self.length(name))
         self._pending = {}
 
     def verify(self, files: Iterable[str] | None = None) -> None:
@@ -141,6 +148,7 @@ class Journal:
 
         Raises:
             ArtifactError: a file was damaged; the message gives its name and the byte range.
+
         """
         for name in files if files is not None else self.commits[0].ends:
             start = 0

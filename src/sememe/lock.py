@@ -15,6 +15,7 @@ class WriterLock:
 
     Raises:
         LockedError: another process, named by pid and host, is writing to the folder.
+
     """
 
     def __init__(self, folder: Path) -> None:

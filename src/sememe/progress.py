@@ -51,6 +51,7 @@ def progress(description: str, total: int | None = None, *, unit: str = "it", do
         total: how many steps there are, or None when it is not known.
         unit: what is counted, in the plural.
         done: steps that an earlier, interrupted run has already finished.
+
     """
     if not is_watched():
         yield Bar()

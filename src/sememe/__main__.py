@@ -1,0 +1,7 @@
+"""`python -m sememe` is `sememe`."""
+
+import sys
+
+from sememe.cli import main
+
+sys.exit(main())

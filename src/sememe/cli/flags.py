@@ -1,0 +1,67 @@
+"""Command-line flags made from configuration dataclasses, so that the two cannot drift apart."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from typing import Any, TypeVar
+
+Config = TypeVar("Config")
+
+
+def new_parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:
+    """A parser whose help ends with an example."""
+    return argparse.ArgumentParser(
+        prog=f"sememe {verb}",
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_json_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag that every verb with an answer has."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_fields(parser: argparse.ArgumentParser, config: type, *, leave_out: tuple[str, ...] = ()) -> None:
+    """Add a flag for every field of a dataclass; help and choices come from the field's metadata."""
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        if field.name in leave_out:
+            continue
+        default = field.default
+        shown = "" if default in (None, dataclasses.MISSING) else f" (default {default})"
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=_parser_of(hints[field.name]),
+            default=default,
+            choices=field.metadata.get("choices"),
+            metavar=None if "choices" in field.metadata else field.name.split("_")[-1].upper(),
+            help=field.metadata.get("help", "").replace("%", "%%") + shown,
+        )
+
+
+def read_fields(options: argparse.Namespace, config: type[Config], **overrides: Any) -> Config:
+    """Make the dataclass from parsed flags."""
+    fields = dataclasses.fields(config)  # type: ignore[arg-type]
+    values = {field.name: getattr(options, field.name) for field in fields if hasattr(options, field.name)}
+    return config(**{**values, **overrides})
+
+
+def _parser_of(hint: Any) -> Any:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    if hint is bool:
+        return _boolean
+    return hint if hint in (int, float, str) else str
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("yes", "true", "on", "1"):
+        return True
+    if text.lower() in ("no", "false", "off", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f"expected yes or no, not {text!r}")

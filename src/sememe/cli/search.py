@@ -1,0 +1,178 @@
+"""`sememe search`: ask an index, or evaluate it on a test collection."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sememe.cli.flags import add_json_flag, new_parser
+from sememe.cli.output import console, print_json, print_table
+from sememe.errors import InputError
+
+if TYPE_CHECKING:
+    from sememe import Atoms, Explanation, Hit, Index
+
+PASSAGE_LINES = 2
+SHOWN_ATOMS = 4
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = new_parser(
+        "search",
+        "Find documents by meaning, by words or both, and see which atoms made each score.",
+        'sememe search my.index "how do I shrink an index?" -k 5 --steer 812:0.5\n'
+        "  sememe search --eval scifact/ --compare dense,lexical,hybrid",
+    )
+    parser.add_argument("index", nargs="?", type=Path, help="the folder of an index")
+    parser.add_argument("query", nargs="?", help="what you look for")
+    parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
+    parser.add_argument("--mode", choices=("dense", "lexical", "hybrid"), default="dense", help="default dense")
+    parser.add_argument("--where", action="append", default=[], metavar="CONDITION", help="such as year>=2020")
+    parser.add_argument("--atoms", type=Path, help="the folder of the atoms (default: inside the index)")
+    parser.add_argument(
+        "--steer",
+        action="append",
+        default=[],
+        metavar="ATOM:AMOUNT",
+        help="move the query along an atom, such as 12:0.5",
+    )
+    evaluation = parser.add_argument_group("evaluation")
+    evaluation.add_argument(
+        "--eval", type=Path, metavar="BEIR_DIR", help="queries and judgements; without an index, one is made"
+    )
+    evaluation.add_argument(
+        "--compare", default="dense,lexical,hybrid", metavar="A,B", help="the pipelines to evaluate"
+    )
+    evaluation.add_argument("--split", default="test", help="which judgements (default test)")
+    evaluation.add_argument("--encoder", default="minilm", help="for the index that is made (default minilm)")
+    evaluation.add_argument("--runs", type=Path, metavar="DIR", help="also write a TREC run file a pipeline")
+    add_json_flag(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.eval is not None:
+        return _evaluate(options)
+    if options.index is None or options.query is None:
+        raise InputError("needs an index and a query", hint='Such as: sememe search my.index "what I look for"')
+    from sememe import Index
+    from sememe.search.filters import parse_filter
+
+    with Index.open(options.index) as index:
+        atoms = _atoms(index, options)
+        hits = index.search(
+            options.query,
+            options.k,
+            mode=options.mode,
+            where=parse_filter(options.where),
+            explain=atoms,
+            steer=_steering(options.steer),
+        )
+        n_documents = len(index)
+    if options.json:
+        print_json({"query": options.query, "hits": [_as_dict(hit) for hit in hits]})
+    else:
+        _print_hits(hits, n_documents, atoms is None and options.mode != "lexical")
+    return 0
+
+
+def _atoms(index: Index, options: argparse.Namespace) -> Atoms | None:
+    from sememe import Atoms
+
+    if options.mode == "lexical":
+        if options.atoms or options.steer:
+            raise InputError("a lexical score has no atoms", hint="Use --mode dense or hybrid")
+        return None
+    if options.atoms is None and not index.atoms_path.exists():
+        if options.steer:
+            raise InputError("there are no atoms to steer along", hint=f"Run: sememe atoms learn {options.index}")
+        return None
+    return Atoms.load(options.atoms or index.atoms_path)
+
+
+def _steering(texts: Sequence[str]) -> dict[int, float]:
+    steer = {}
+    for text in texts:
+        atom, _, amount = text.partition(":")
+        try:
+            steer[int(atom)] = float(amount)
+        except ValueError:
+            raise InputError(f"is not ATOM:AMOUNT: {text!r}", where="--steer", hint="Write it like 12:0.5") from None
+    return steer
+
+
+def _as_dict(hit: Hit) -> dict[str, Any]:
+    return {
+        "id": hit.document.id,
+        "title": hit.document.title,
+        "score": hit.score,
+        "parts": dict(hit.parts),
+        "passage": [hit.window.start, hit.window.end],
+        "explanation": hit.explanation.as_dict() if hit.explanation is not None else None,
+    }
+
+
+def _print_hits(hits: Sequence[Hit], n_documents: int, unexplained: bool) -> None:
+    from rich.text import Text
+
+    out = console()
+    for hit in hits:
+        heading = Text(f"{hit.rank:>3}  ", style="dim")
+        heading.append(f"{hit.score:.3f}  ", style="bold cyan")
+        heading.append(_one_line(hit.document.title) or hit.document.id, style="bold")
+        out.print(heading, no_wrap=True, overflow="ellipsis")
+        passage = Text("     " + _one_line(hit.passage), style="none")
+        passage.truncate((out.width - 5) * PASSAGE_LINES, overflow="ellipsis")
+        for line in passage.wrap(out, out.width - 5)[:PASSAGE_LINES]:
+            out.print(Text("     ") + Text(line.plain.strip()))
+        if hit.explanation is not None:
+            out.print(_explanation_line(hit.explanation), no_wrap=False)
+        out.print()
+    if not hits:
+        out.print(f"Nothing found in {n_documents:,} documents.")
+    elif unexplained:
+        out.print("Learn atoms to see why: sememe atoms learn INDEX", style="dim")
+
+
+def _explanation_line(explanation: Explanation) -> Any:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    shown = explanation.top(SHOWN_ATOMS)
+    line = Text()
+    for part in shown:
+        line.append(f"{part.contribution:+.3f} ", style="green" if part.contribution >= 0 else "red")
+        line.append(f"{part.label or 'atom'} [{part.atom}]   ")
+    rest = len(explanation.atoms) - len(shown)
+    if rest > 0:
+        remainder = float(explanation.contributions[len(shown) :].sum())
+        line.append(f"{remainder:+.3f} {rest} more atoms   ", style="dim")
+    line.append(f"{explanation.bias:+.3f} bias   {explanation.residual:+.3f} residual", style="dim")
+    return Padding(line, (0, 0, 0, 5))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from sememe.search.evaluation import evaluate, index_for
+
+    names = [name.strip() for name in options.compare.split(",") if name.strip()]
+    with index_for(options.eval, options.index, options.encoder) as index:
+        report = evaluate(index, options.eval, names, split=options.split, runs=options.runs)
+    if options.json:
+        print_json({"pipelines": report})
+        return 0
+    columns = list(next(iter(report.values())))
+    print_table(
+        ["pipeline", *columns],
+        [
+            [name, *[f"{row[c]:.1f}" if c.startswith(("ms", "mem")) else f"{row[c]:.4f}" for c in columns]]
+            for name, row in report.items()
+        ],
+        right=columns,
+    )
+    return 0

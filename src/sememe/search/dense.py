@@ -1,0 +1,101 @@
+"""The dense part: a first stage that proposes rows, and the exact inner product that decides.
+
+Whatever proposes them, the score of every returned document is computed afresh in float64 from the stored
+vector, row by row. So a shown score does not depend on how rows were blocked, on which codes were used, or on
+what else the index holds, and it can be taken apart exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sememe.bank import Bank
+from sememe.search.codes import Codes
+from sememe.search.fusion import top_items
+
+BLOCK_ROWS = 16_384
+MAX_SCORES = 64 << 20  # float32 scores held at once: 256 MiB
+# Scores of the first stage are off by rounding; whatever comes this close to the k-th is scored exactly.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Documents, the best first, with the bank row that gave each its score."""
+
+    ordinals: np.ndarray
+    rows: np.ndarray
+    scores: np.ndarray
+
+
+def rank_exact(bank: Bank, queries: np.ndarray, allowed: np.ndarray, k: int) -> Iterator[Ranking]:
+    """Rank documents by their best row, scanning every vector.
+
+    Args:
+        bank: the vectors; the rows of a document lie together.
+        queries: shape (n_queries, d), float32.
+        allowed: which documents may be returned; shape (n_documents,).
+        k: how many to return for each query.
+
+    """
+    starts = document_starts(bank)
+    per_chunk = max(1, MAX_SCORES // max(len(bank), 1))
+    for first in range(0, len(queries), per_chunk):
+        chunk = queries[first : first + per_chunk]
+        rows = np.empty((len(chunk), len(bank)), np.float32)
+        for start, block in bank.batches(BLOCK_ROWS):
+            np.matmul(chunk, block.T, out=rows[:, start : start + len(block)])
+        scores = rows if len(starts) == len(bank) else np.maximum.reduceat(rows, starts, axis=1)
+        for query, approximate in zip(chunk, scores, strict=True):
+            candidates = top_items(approximate, allowed, k)
+            if len(candidates) == k:
+                close = approximate[candidates[-1]] - TOLERANCE * np.linalg.norm(query)
+                candidates = np.flatnonzero(allowed & (approximate >= close))
+            yield rescore(bank, query, _rows_of(candidates, starts, len(bank)), k)
+
+
+def rank_by_codes(bank: Bank, codes: Codes, queries: np.ndarray, allowed: np.ndarray, k: int) -> Iterator[Ranking]:
+    """Rank documents among the rows that binary codes propose; see `sememe.search.codes`."""
+    documents = bank.documents
+    allowed_rows = allowed[documents]
+    n_allowed = int(allowed.sum())
+    for query in queries:
+        n_candidates = codes.n_candidates(k)
+        while True:
+            rows = codes.candidates(query, n_candidates, allowed_rows)
+            if len(rows) < n_candidates or len(np.unique(documents[rows])) >= min(k, n_allowed):
+                break
+            n_candidates *= 2  # one long document may fill the list with its windows
+        yield rescore(bank, query, rows, k)
+
+
+def rescore(bank: Bank, query: np.ndarray, rows: np.ndarray, k: int) -> Ranking:
+    """The exact second stage: score `rows` against `query`, keep each document's best, return the top `k`.
+
+    Equal scores are ordered by row, which is the order in which documents were added.
+    """
+    rows = np.unique(rows)
+    if not len(rows):
+        return Ranking(rows, rows, np.zeros(0, np.float32))
+    exact = np.einsum("nd,d->n", bank[rows].astype(np.float64), query.astype(np.float64)).astype(np.float32)
+    ordinals = bank.documents[rows]
+    order = np.lexsort((rows, -exact))
+    _, first = np.unique(ordinals[order], return_index=True)
+    best = order[np.sort(first)][:k]
+    return Ranking(ordinals[best], rows[best], exact[best])
+
+
+def document_starts(bank: Bank) -> np.ndarray:
+    """The first row of every document; shape (n_documents,)."""
+    documents = bank.documents
+    return np.flatnonzero(np.diff(documents, prepend=-1))
+
+
+def _rows_of(ordinals: np.ndarray, starts: np.ndarray, n_rows: int) -> np.ndarray:
+    if len(starts) == n_rows:
+        return ordinals
+    ends = np.append(starts[1:], n_rows)
+    return np.concatenate([np.arange(starts[o], ends[o]) for o in ordinals] or [np.zeros(0, np.int64)])

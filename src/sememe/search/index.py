@@ -1,0 +1,542 @@
+"""The searchable collection: documents, the vectors of their windows, and a lexical part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sememe import artifact, disk
+from sememe.bank import Bank
+from sememe.corpus import Corpus, Document, Window, windows
+from sememe.errors import ArtifactError, InputError, ModelError
+from sememe.models import Encoder
+from sememe.progress import progress
+from sememe.search.config import IndexConfig
+from sememe.search.filters import Filter
+from sememe.search.generation import Generation
+from sememe.search.hits import Hit
+from sememe.search.learning import learn_atoms
+from sememe.search.manifest import MANIFEST, Manifest
+from sememe.search.parts import Parts
+from sememe.search.searcher import Searcher
+
+if TYPE_CHECKING:
+    from sememe.atoms import Atoms, AtomsConfig
+
+DOCUMENTS_PER_COMMIT = 256
+CARD = "card.json"
+ATOMS = "atoms"
+
+
+class Index:
+    """A collection on disk that is searched by meaning, by words, or by both.
+
+    Make one with `Index.build`, open one with `Index.open`. Many processes may read an index while one writes
+    it; a reader goes on seeing the version that it opened.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, generation: Generation, encoder: Encoder | None) -> None:
+        self.path = path
+        self._manifest = manifest
+        self._generation = generation
+        self._encoder = encoder
+        self._ordinals: dict[str, int] | None = None
+        self._parts = Parts(manifest, path, generation)
+
+    # ── making and opening ───────────────────────────────────────────────────────────────────────────────────
+
+    @classmethod
+    def build(
+        cls,
+        corpus: Corpus | Iterable[Document],
+        encoder: Encoder,
+        path: str | Path,
+        *,
+        config: IndexConfig | None = None,
+        resume: bool = False,
+        **settings: Any,
+    ) -> Index:
+        """Encode a corpus into a new index.
+
+        A build commits every few hundred documents. One that was killed goes on where it stopped with
+        `resume=True` and ends with the same files as one that was not.
+
+        Args:
+            corpus: the documents.
+            encoder: what turns texts into vectors.
+            path: the folder to make.
+            config: the settings; or give its fields as keywords.
+            resume: go on with an index that is already there, if it was made the same way. A complete one is
+                opened as it is.
+            **settings: fields of `IndexConfig`, when `config` is not given.
+
+        Returns:
+            The index, open for writing.
+
+        Raises:
+            ArtifactError: there is an index already, or the one to resume was made differently.
+            InputError: a document repeats an id.
+
+        """
+        path = Path(path)
+        config = config if config is not None else IndexConfig(**settings)
+        source = corpus.source if isinstance(corpus, Corpus) else "documents"
+        manifest = Manifest(_describe(encoder), source, config)
+        index = _resumed(path, manifest, encoder) if resume and path.exists() else None
+        if index is None:
+            index = _created(path, manifest, encoder, resume)
+        if not index._generation.complete:
+            done = len(index._generation.records)
+            remaining = index._skip_known(iter(corpus), done)
+            with progress("Indexing", unit="documents", done=done) as bar:
+                for chunk in _chunks(remaining, DOCUMENTS_PER_COMMIT):
+                    index._add(chunk)
+                    bar.advance(len(chunk))
+            index._generation.finish()
+        index.prepare()
+        return index
+
+    @classmethod
+    def open(cls, path: str | Path, *, writable: bool = False, encoder: Encoder | None = None) -> Index:
+        """Open an index.
+
+        Args:
+            path: its folder.
+            writable: take the writer's lock, so that `add` and `delete` work.
+            encoder: the encoder it was built with; loaded by its name when it is first needed otherwise.
+
+        Raises:
+            ArtifactError: it is missing, damaged (the message names the file) or half-built.
+            LockedError: `writable`, and another process is writing.
+
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise ArtifactError("does not exist", where=str(path), hint="Make it with: sememe index SOURCE --path IDX")
+        index = _opened(path, encoder, writable=writable)
+        if not index._generation.complete:
+            n = len(index)
+            index.close()
+            raise ArtifactError(
+                f"is half-built: its build was stopped after {n:,} documents",
+                where=str(path),
+                hint="Run the same `sememe index` command again with --resume",
+            )
+        return index
+
+    def close(self) -> None:
+        """Close the files and release the writer's lock."""
+        self._generation.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def __len__(self) -> int:
+        """The number of documents."""
+        return int(self._generation.live.sum())
+
+    @property
+    def bank(self) -> Bank:
+        """The vectors, one row a window; rows of deleted documents stay until `compact`."""
+        return self._generation.bank
+
+    @property
+    def config(self) -> IndexConfig:
+        """The settings it was built with."""
+        return self._manifest.config
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether its vectors have unit length, so that scores are cosines."""
+        return bool(self._manifest.encoder["normalizes"])
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder it was built with, loaded on first use.
+
+        Raises:
+            ModelError: the encoder that now has this name gives other vectors.
+
+        """
+        if self._encoder is None:
+            self._encoder = Encoder.load(self._manifest.encoder["name"])
+        if self._encoder.fingerprint != self._manifest.encoder["fingerprint"]:
+            raise ModelError(
+                f"the index was built with another {self._manifest.encoder['name']!r}: the fingerprints differ",
+                where=str(self.path),
+                hint="Load the encoder it was built with and pass it to Index.open, or build the index again",
+            )
+        return self._encoder
+
+    def ids(self) -> list[str]:
+        """The ids of all documents, in the order of adding."""
+        return list(self._by_id())
+
+    def __contains__(self, document_id: str) -> bool:
+        return document_id in self._by_id()
+
+    def document(self, document_id: str) -> Document:
+        """A document by its id.
+
+        Raises:
+            InputError: there is no such document.
+
+        """
+        ordinal = self._by_id().get(document_id)
+        if ordinal is None:
+            raise InputError(f"has no document {document_id!r}", where=str(self.path))
+        return self._generation.records[ordinal]
+
+    def documents(self) -> Iterator[Document]:
+        """All documents, in the order of adding."""
+        for ordinal in np.flatnonzero(self._generation.live):
+            yield self._generation.records[int(ordinal)]
+
+    def live_rows(self) -> np.ndarray:
+        """The bank rows of the documents that exist; shape (n,), ascending."""
+        return np.flatnonzero(self._generation.live[self.bank.documents])
+
+    def row(self, row: int) -> tuple[Document, Window]:
+        """The document and the window that a bank row stands for."""
+        return self._generation.records[int(self.bank.documents[row])], self._generation.records.window(row)
+
+    def rows_of(self, document_id: str) -> np.ndarray:
+        """The bank rows of a document's windows; shape (n,), ascending.
+
+        Raises:
+            InputError: there is no such document.
+
+        """
+        self.document(document_id)
+        ordinal = self._by_id()[document_id]
+        first, last = np.searchsorted(self.bank.documents, [ordinal, ordinal + 1])
+        return np.arange(first, last)
+
+    def text(self, row: int) -> str:
+        """What was encoded into a bank row: the title and the window's text."""
+        document, window = self.row(row)
+        return _content(document, window)
+
+    @staticmethod
+    def is_index(path: str | Path) -> bool:
+        """Whether a folder is an index, by its manifest."""
+        return (Path(path) / MANIFEST).is_file()
+
+    @property
+    def atoms_path(self) -> Path:
+        """Where the command line keeps the atoms of this index."""
+        return self.path / ATOMS
+
+    def learn_atoms(self, n_atoms: int | None = None, *, config: AtomsConfig | None = None, **options: Any) -> Atoms:
+        """Learn atoms from the vectors of all documents and label them with the words of these documents.
+
+        Args: as `sememe.Atoms.fit`.
+        """
+        return learn_atoms(self, n_atoms, config=config, **options)
+
+    def info(self) -> dict[str, Any]:
+        """What the index is, how large, and how good its first stage was measured to be."""
+        files = [file for file in self.path.rglob("*") if file.is_file()]
+        return {
+            "documents": len(self),
+            "deleted": int((~self._generation.live).sum()),
+            "vectors": len(self.bank),
+            "dimensions": self.bank.dimensions,
+            "encoder": dict(self._manifest.encoder),
+            "corpus": self._manifest.corpus,
+            "config": asdict(self.config),
+            "coarse": self._parts.coarse_card(),
+            "bytes": sum(file.stat().st_size for file in files),
+        }
+
+    def verify(self) -> None:
+        """Compare every file with its checksum.
+
+        Raises:
+            ArtifactError: a file is damaged; the message names it.
+
+        """
+        self.bank.verify()
+        self._parts.verify()
+
+    # ── searching ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def search(
+        self,
+        query: str | np.ndarray,
+        k: int = 10,
+        *,
+        mode: str = "dense",
+        where: Filter | None = None,
+        explain: Atoms | None = None,
+        steer: Mapping[int, float] | None = None,
+    ) -> list[Hit]:
+        """Find the documents that answer a query best.
+
+        Args:
+            query: a text, or a vector of shape (d,) for mode `dense`.
+            k: how many hits; fewer are returned when fewer documents match.
+            mode: `dense` (inner product of vectors), `lexical` (BM25) or `hybrid` (both, fused by rank).
+            where: a metadata filter, see `sememe.search.filters`.
+            explain: atoms to take the dense score apart with.
+            steer: for atoms of `explain`, how far to move the query along each:
+                ``q' = q + sum_j steer[j] d_j``, brought back to unit length if the encoder gives unit vectors.
+                The explanation is about ``q'``.
+
+        Returns:
+            Hits, the best first; equal scores in the order of adding.
+
+        Raises:
+            InputError: an argument does not fit.
+
+        """
+        return self.search_batch([query], k, mode=mode, where=where, explain=explain, steer=steer)[0]
+
+    def search_batch(
+        self,
+        queries: Sequence[str] | Sequence[str | np.ndarray] | np.ndarray,
+        k: int = 10,
+        *,
+        mode: str = "dense",
+        where: Filter | None = None,
+        explain: Atoms | None = None,
+        steer: Mapping[int, float] | None = None,
+    ) -> list[list[Hit]]:
+        """`search` for many queries at once: they are encoded and scored together."""
+        searcher = Searcher(self, self._generation, self._parts)
+        return searcher.search(queries, k, mode=mode, where=where, explain=explain, steer=steer)
+
+    def query_vector(
+        self, query: str | np.ndarray, *, explain: Atoms | None = None, steer: Mapping[int, float] | None = None
+    ) -> np.ndarray:
+        """The vector that a query is searched with, steered if `steer` says so; shape (d,)."""
+        vectors: np.ndarray = Searcher(self, self._generation, self._parts).vectors([query], explain, steer)[0]
+        return vectors
+
+    # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, documents: Iterable[Document]) -> int:
+        """Add documents; each few hundred are durable before the next are encoded.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            InputError: an id is already there; what was added before it stays.
+
+        """
+        added = 0
+        with progress("Adding", unit="documents") as bar:
+            for chunk in _chunks(iter(documents), DOCUMENTS_PER_COMMIT):
+                self._add(chunk)
+                added += len(chunk)
+                bar.advance(len(chunk))
+        return added
+
+    def replace(self, documents: Iterable[Document]) -> int:
+        """Add documents, deleting older ones with the same ids in the same step; returns how many were added."""
+        added = 0
+        for chunk in _chunks(iter(documents), DOCUMENTS_PER_COMMIT):
+            known = self._by_id()
+            self._add(chunk, [known[document.id] for document in chunk if document.id in known])
+            added += len(chunk)
+        return added
+
+    def delete(self, ids: str | Iterable[str]) -> int:
+        """Delete documents by id; ids that are not there are passed over.
+
+        Returns:
+            How many were deleted.
+
+        """
+        known = self._by_id()
+        found = {known[i]: i for i in ([ids] if isinstance(ids, str) else ids) if i in known}
+        if found:
+            self._generation.delete(list(found))
+            for document_id in found.values():
+                del known[document_id]
+        return len(found)
+
+    def compact(self) -> None:
+        """Write a new generation without the deleted documents, and drop the old one.
+
+        A kill leaves the old generation in force.
+        """
+        old, manifest = self._generation, self._manifest.next()
+        new = Generation.create(
+            manifest.folder(self.path), self.bank.dimensions, self.config.dtype, self.bank.provenance
+        )
+        try:
+            for ordinals in _chunks(iter(np.flatnonzero(old.live)), 4096):
+                _copy(old, new, ordinals)
+            new.finish()
+            manifest.write(self.path)
+        except BaseException:
+            new.close()
+            self._manifest.remove_others(self.path)
+            raise
+        old.close()
+        self._manifest, self._generation, self._ordinals = manifest, new, None
+        manifest.remove_others(self.path)
+        self._parts = Parts(manifest, self.path, new)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Bring what is derived from the documents up to date on disk: the lexical part, codes, the card.
+
+        A search does this in memory when it must; after adding or deleting, this saves the next reader the time.
+        """
+        self._parts.save()
+        disk.write_file(self.path / CARD, artifact.dump_json({"kind": "index-card", **_without_bytes(self.info())}))
+
+    # ── private ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _by_id(self) -> dict[str, int]:
+        if self._ordinals is None:
+            self._ordinals = self._generation.ordinals()
+        return self._ordinals
+
+    def _add(self, documents: Sequence[Document], deleted: Sequence[int] = ()) -> None:
+        known = self._by_id()
+        replaced = {self._generation.records.ids[ordinal] for ordinal in deleted}
+        seen: set[str] = set()
+        for document in documents:
+            if document.id in seen or (document.id in known and document.id not in replaced):
+                raise InputError(
+                    f"the id {document.id!r} is already there",
+                    where=str(self.path),
+                    hint="Give every document its own id, or use Index.replace",
+                )
+            seen.add(document.id)
+        spans = [self._windows(document) for document in documents]
+        texts = [_content(document, w) for document, ws in zip(documents, spans, strict=True) for w in ws]
+        first = len(self._generation.records)
+        self._generation.add(documents, spans, self.encoder.encode_document(texts), deleted)
+        for number, document in enumerate(documents):
+            known.pop(document.id, None)  # a replaced document moves to the end, as in the order of adding
+            known[document.id] = first + number
+
+    def _windows(self, document: Document) -> list[Window]:
+        room = self.encoder.max_tokens - 2  # the two special tokens that mark begin and end
+        if document.title:
+            room -= min(len(self.encoder.token_spans(document.title)), room // 2)
+        if len(document.text) <= room:  # a token has at least one character
+            return [Window(0, len(document.text))]
+        overlap = min(self.config.overlap, room // 2)
+        return windows(document.text, self.encoder.token_spans(document.text), room, overlap)
+
+    def _skip_known(self, documents: Iterator[Document], done: int) -> Iterator[Document]:
+        known = self._generation.records.ids
+        for number, document in enumerate(islice(documents, done)):
+            if document.id != known[number]:
+                raise ArtifactError(
+                    f"cannot be resumed: document {number + 1} was {known[number]!r} and is now {document.id!r}",
+                    where=str(self.path),
+                    hint="The corpus has changed: delete the index and build it again",
+                )
+        return documents
+
+
+def _describe(encoder: Encoder) -> dict[str, Any]:
+    return {
+        "name": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "dimensions": encoder.dimensions,
+        "normalizes": encoder.normalizes,
+    }
+
+
+def _created(path: Path, manifest: Manifest, encoder: Encoder, resume: bool) -> Index:
+    if path.exists() and any(path.iterdir()) and not (resume and _is_unborn(path)):
+        raise ArtifactError(
+            "already exists", where=str(path), hint="Resume it with --resume (resume=True), or choose another path"
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    manifest.remove_others(path)
+    (manifest.folder(path)).mkdir(exist_ok=True)
+    for leftover in manifest.folder(path).iterdir():
+        leftover.unlink()
+    provenance = {
+        "model": encoder.name,
+        "model_fingerprint": encoder.fingerprint,
+        "site": "pooled",
+        "corpus": manifest.corpus,
+    }
+    generation = Generation.create(manifest.folder(path), encoder.dimensions, manifest.config.dtype, provenance)
+    manifest.write(path)
+    return Index(path, manifest, generation, encoder)
+
+
+def _is_unborn(path: Path) -> bool:
+    return all(child.name.startswith((".", "g0")) for child in path.iterdir())
+
+
+def _resumed(path: Path, wanted: Manifest, encoder: Encoder) -> Index | None:
+    if _is_unborn(path):
+        return None
+    index = _opened(path, encoder, writable=True)
+    found = index._manifest
+    differing = [
+        f"{name} was {old!r} and is now {new!r}"
+        for name, old, new in [
+            ("encoder", found.encoder["fingerprint"], wanted.encoder["fingerprint"]),
+            ("corpus", found.corpus, wanted.corpus),
+            ("settings", asdict(found.config), asdict(wanted.config)),
+        ]
+        if old != new
+    ]
+    if differing:
+        index.close()
+        raise ArtifactError(
+            f"cannot be resumed: {'; '.join(differing)}",
+            where=str(path),
+            hint="Use the same arguments, or choose another path",
+        )
+    return index
+
+
+def _opened(path: Path, encoder: Encoder | None, *, writable: bool) -> Index:
+    manifest = Manifest.read(path)
+    generation = Generation.open(manifest.folder(path), writable=writable)
+    if writable:
+        if Manifest.read(path) != manifest:  # a compaction finished between reading and locking
+            generation.close()
+            return _opened(path, encoder, writable=writable)
+        manifest.remove_others(path)
+    return Index(path, manifest, generation, encoder)
+
+
+def _copy(old: Generation, new: Generation, ordinals: Sequence[int]) -> None:
+    documents = [old.records[int(ordinal)] for ordinal in ordinals]
+    firsts = np.searchsorted(old.bank.documents, ordinals)
+    lasts = np.searchsorted(old.bank.documents, np.asarray(ordinals) + 1)
+    rows = [range(first, last) for first, last in zip(firsts, lasts, strict=True)]
+    spans = [[old.records.window(row) for row in of_document] for of_document in rows]
+    new.add(documents, spans, old.bank[np.concatenate([np.asarray(r) for r in rows])])
+
+
+def _content(document: Document, window: Window) -> str:
+    text = document.text[window.start : window.end]
+    return f"{document.title}\n{text}" if document.title else text
+
+
+def _without_bytes(info: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in info.items() if key != "bytes"}
+
+
+def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while chunk := list(islice(items, size)):
+        yield chunk
