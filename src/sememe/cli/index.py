@@ -6,11 +6,15 @@ import argparse
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sememe.cli.flags import add_fields, add_json_flag, new_parser, read_fields
 from sememe.cli.output import duration, print_facts, print_json, size
 from sememe.corpus import ReadConfig
 from sememe.search.config import IndexConfig
+
+if TYPE_CHECKING:
+    from sememe import Corpus, Index
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,10 +89,7 @@ def _change_or_show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(index: object, corpus: object, seconds: float, as_json: bool) -> None:
-    from sememe import Corpus, Index
-
-    assert isinstance(index, Index) and isinstance(corpus, Corpus)
+def _report(index: Index, corpus: Corpus, seconds: float, as_json: bool) -> None:
     if as_json:
         print_json(
             {

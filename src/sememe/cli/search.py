@@ -60,15 +60,16 @@ def run(options: argparse.Namespace) -> int:
     from sememe import Index
     from sememe.search.filters import parse_filter
 
+    where, steer = parse_filter(options.where), _steering(options.steer)
     with Index.open(options.index) as index:
         atoms = _atoms(index, options)
         hits = index.search(
             options.query,
             options.k,
             mode=options.mode,
-            where=parse_filter(options.where),
+            where=where,
             explain=atoms,
-            steer=_steering(options.steer),
+            steer=steer,
         )
         n_documents = len(index)
     if options.json:

@@ -38,11 +38,12 @@ class Codes:
         import faiss
 
         self.per_hit, self.recall = per_hit, recall
-        self._index: Any = faiss.index_factory(len(centroid), "RaBitQ", faiss.METRIC_INNER_PRODUCT)
-        faiss.copy_array_to_vector(np.ascontiguousarray(centroid, np.float32), self._index.center)
-        faiss.copy_array_to_vector(np.ascontiguousarray(codes, np.uint8).reshape(-1), self._index.codes)
-        self._index.ntotal = len(codes)
-        self._index.is_trained = True
+        index: Any = faiss.index_factory(len(centroid), "RaBitQ", faiss.METRIC_INNER_PRODUCT)
+        faiss.copy_array_to_vector(np.ascontiguousarray(centroid, np.float32), index.center)
+        faiss.copy_array_to_vector(np.ascontiguousarray(codes, np.uint8).reshape(-1), index.codes)
+        index.ntotal = len(codes)
+        index.is_trained = True
+        self._index: Any = index
         self.centroid = centroid
 
     @classmethod

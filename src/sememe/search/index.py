@@ -430,7 +430,7 @@ class Index:
             known[document.id] = first + number
 
     def _windows(self, document: Document) -> list[Window]:
-        room = self.encoder.max_tokens - 2  # the two special tokens that mark begin and end
+        room = self.encoder.max_tokens
         if document.title:
             room -= min(len(self.encoder.token_spans(document.title)), room // 2)
         if len(document.text) <= room:  # a token has at least one character

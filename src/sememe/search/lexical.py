@@ -51,7 +51,7 @@ class Lexical:
         vocabulary = sorted({token for document in tokens for token in document})
         words = {word: column for column, word in enumerate(vocabulary)}
         if not words:
-            nothing = {
+            nothing: dict[str, np.ndarray] = {
                 "starts": np.zeros(1, np.int64),
                 "items": np.zeros(0, np.int32),
                 "scores": np.zeros(0, np.float32),
@@ -60,7 +60,7 @@ class Lexical:
         model = bm25s.BM25()
         ids = [[words[token] for token in document] for document in tokens]
         model.index((ids, words), create_empty_token=False, show_progress=False)
-        columns = {
+        columns: dict[str, np.ndarray] = {
             "starts": np.asarray(model.scores["indptr"], np.int64),
             "items": np.asarray(model.scores["indices"], np.int32),
             "scores": np.asarray(model.scores["data"], np.float32),

@@ -77,9 +77,7 @@ class Parts:
     @property
     def _uses_codes(self) -> bool:
         n_rows = len(self._generation.bank)
-        return (self._config.coarse == "binary" and n_rows > 0) or (
-            self._config.coarse == "auto" and n_rows > MAX_EXACT_ROWS
-        )
+        return n_rows > {"exact": n_rows, "binary": 0, "auto": MAX_EXACT_ROWS}[self._config.coarse]
 
     def _current(self, name: str, load: Any, make: Any) -> Any:
         state, part = self._cache.get(name, (-1, None))
