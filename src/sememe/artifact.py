@@ -45,7 +45,14 @@ def save(
         card: JSON values: parameters, source, measurements. No time stamps, so that equal work gives equal bytes.
         files: further files by name, such as a tokenizer's.
 
+    Raises:
+        ArtifactError: `path` is a file or a folder of something else, or cannot be written.
     """
+    path = Path(path)
+    if path.is_dir() and any(path.iterdir()) and not (path / CARD).is_file():
+        raise ArtifactError(
+            f"is not {_a(kind)} folder, so it is not replaced", where=str(path), hint="Choose another path"
+        )
     contents = {ARRAYS: save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})}
     contents.update(files or {})
     header = {
@@ -54,7 +61,7 @@ def save(
         "sememe_version": __version__,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())},
     }
-    with disk.new_folder(Path(path)) as folder:
+    with disk.new_folder(path) as folder:
         for name, data in contents.items():
             disk.write_file(folder / name, data)
         whole = {**card, **header}  # a card that was loaded brings the header of its old files
@@ -72,17 +79,30 @@ def load(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, 
 
     """
     path = Path(path)
-    card = load_card(path, kind)
-    for name, expected in card["files"].items():
+    while True:
+        card = load_card(path, kind)
+        try:
+            return _load_files(path, card), card
+        except ArtifactError:
+            # Another process may have replaced the folder since its card was read: then this is no damage.
+            if load_card(path, kind) == card:
+                raise
+
+
+def _load_files(path: Path, card: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    for name, expected in sorted(card["files"].items()):
         if name != Path(name).name:
             raise ArtifactError(f"lists a file outside its folder: {name!r}", where=str(path / CARD))
-        if hashlib.sha256(disk.read_file(path / name)).hexdigest() != expected:
+        data = disk.read_file(path / name)
+        if hashlib.sha256(data).hexdigest() != expected:
             raise ArtifactError(
                 "is damaged: its checksum differs from the card's",
                 where=str(path / name),
                 hint="Make it again, or restore it from a copy",
             )
-    return load_arrays(path / ARRAYS), card
+        if name == ARRAYS:
+            arrays = _arrays(data, path / name)
+    return arrays
 
 
 def load_card(path: str | Path, kind: str) -> dict[str, Any]:
@@ -107,12 +127,14 @@ def load_card(path: str | Path, kind: str) -> dict[str, Any]:
             where=str(path),
             hint="Install a newer Sememe",
         )
-    if checksum != _checksum(card):
+    if not _is_intact(card, checksum):
         raise ArtifactError(
             "is damaged or was edited: its own checksum differs",
             where=str(path / CARD),
             hint="Make it again, or restore it from a copy",
         )
+    if not isinstance(card.get("files"), dict) or ARRAYS not in card["files"]:
+        raise ArtifactError(f"does not list {ARRAYS}", where=str(path / CARD))
     return card
 
 
@@ -123,7 +145,10 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         ArtifactError: the file is missing or damaged.
 
     """
-    data = disk.read_file(path)
+    return _arrays(disk.read_file(path), path)
+
+
+def _arrays(data: bytes, path: Path) -> dict[str, np.ndarray]:
     header_bytes = struct.unpack("<Q", data[:8])[0] if len(data) >= 8 else -1
     if not 2 <= header_bytes <= min(MAX_HEADER_BYTES, len(data) - 8):
         raise ArtifactError(f"is damaged at byte 0: its header does not fit its {len(data)} bytes", where=str(path))
@@ -135,7 +160,11 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def dump_json(value: Any) -> bytes:
     """JSON as people and version control like it: sorted, indented, one newline at the end."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair has no UTF-8; JSON can escape it
+        return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def load_json(path: Path) -> dict[str, Any]:
@@ -145,9 +174,9 @@ def load_json(path: Path) -> dict[str, Any]:
         ArtifactError: it is missing, too large, nested too deeply, or not a JSON object.
 
     """
+    if path.is_file() and path.stat().st_size > MAX_CARD_BYTES:
+        raise ArtifactError(f"is too large for a card ({path.stat().st_size} bytes)", where=str(path))
     data = disk.read_file(path)
-    if len(data) > MAX_CARD_BYTES:
-        raise ArtifactError(f"is too large for a card ({len(data)} bytes)", where=str(path))
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -159,6 +188,13 @@ def load_json(path: Path) -> dict[str, Any]:
 
 def _checksum(card: Mapping[str, Any]) -> str:
     return hashlib.sha256(dump_json(dict(card))).hexdigest()
+
+
+def _is_intact(card: Mapping[str, Any], checksum: Any) -> bool:
+    try:
+        return bool(checksum == _checksum(card))
+    except (ValueError, RecursionError):
+        return False  # it holds NaN or is nested too deeply: nothing that `save` writes
 
 
 def _a(noun: str) -> str:

@@ -7,7 +7,7 @@ import os
 import socket
 from pathlib import Path
 
-from sememe.errors import LockedError
+from sememe.errors import ArtifactError, LockedError
 
 
 class WriterLock:
@@ -15,27 +15,36 @@ class WriterLock:
 
     Raises:
         LockedError: another process, named by pid and host, is writing to the folder.
-
+        ArtifactError: the folder is write-protected, full, or on a file system without locks.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / ".lock"
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._process = os.getpid()
+        self._descriptor = -1
         try:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"pid {self._process} on {socket.gethostname()}".encode())
         except BlockingIOError:
             holder = os.read(self._descriptor, 200).decode("utf-8", "replace").strip() or "an unknown process"
-            os.close(self._descriptor)
+            self.release()
             raise LockedError(
                 f"is being written by {holder}",
                 where=str(folder),
                 hint="Wait until it has finished, or stop it, then run this again",
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode())
+        except OSError as error:
+            self.release()
+            raise ArtifactError(f"cannot be locked for writing ({error.strerror})", where=str(folder)) from error
 
     def release(self) -> None:
         """Let another writer in. Releasing twice does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._descriptor < 0:
+            return
+        if os.getpid() == self._process:
+            # Closing is not enough: a forked child, such as a data loader's, still has the descriptor open.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        os.close(self._descriptor)
+        self._descriptor = -1

@@ -1,0 +1,162 @@
+"""`Atoms`: a learned dictionary as an artifact that is saved, loaded, shown and used to explain scores.
+
+Nothing here needs torch except `fit`: search, labels and the web page work with the base install.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+from sememe import artifact
+from sememe.atoms.certificate import certify
+from sememe.atoms.config import AtomsConfig
+from sememe.atoms.weights import Weights, check_codes, check_vectors
+from sememe.errors import ArtifactError, InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from sememe.bank import Bank
+
+KIND = "atoms"
+
+
+class Contributions(NamedTuple):
+    """A score taken apart: sum(values) + bias + residual = <query, vector>.
+
+    Attributes:
+        atoms: the active atoms (k,), by decreasing |value|.
+        values: a_j <query, d_j> for each of them (k,), float64.
+        bias: <query, b>.
+        residual: <query, r>, where r is what the dictionary does not reconstruct.
+    """
+
+    atoms: np.ndarray
+    values: np.ndarray
+    bias: float
+    residual: float
+
+
+class Atoms:
+    """A fitted dictionary: x = sum_j a_j d_j + b + r with few non-zero a_j.
+
+    Attributes:
+        weights: the arrays; `decoder` and `bias` are also attributes here.
+        card: what made the dictionary, from what, and how it measured.
+        labels: one label per atom, empty strings before `label` was called.
+        fired: on how many vectors each atom was active when it was learned (n_atoms,).
+    """
+
+    def __init__(
+        self, weights: Weights, fired: np.ndarray, card: Mapping[str, Any], labels: Sequence[str] | None = None
+    ) -> None:
+        self.weights = weights
+        self.fired = np.asarray(fired, np.int64)
+        self.card = dict(card)
+        self.labels = list(labels) if labels is not None else [""] * weights.n_atoms
+
+    @classmethod
+    def fit(
+        cls, data: Bank | np.ndarray, n_atoms: int | None = None, *, config: AtomsConfig | None = None, **options: Any
+    ) -> Self:
+        """Learn atoms from a bank or an array of vectors (n, d).
+
+        Args:
+            data: the vectors. The rows of one document in a bank are never split between training and held-out.
+            n_atoms: how many atoms to learn; the configuration's when left out.
+            config: the options; `options` are single fields of it that take precedence.
+            **options: fields of `AtomsConfig` by name.
+
+        Raises:
+            InputError: an option or the vectors cannot be used.
+            MissingExtraError: torch is not installed.
+        """
+        from sememe.atoms.threshold import ThresholdSAE
+
+        if n_atoms is not None:
+            options["n_atoms"] = n_atoms
+        given = {item.name: getattr(config, item.name) for item in fields(AtomsConfig)} if config else {}
+        coder = ThresholdSAE().set_params(**given, **{k: v for k, v in options.items()} if not config else {})
+        coder.set_params(**options).fit(data)
+        live = coder.fired_ > 0
+        card = {
+            "coder": "threshold",
+            "parameters": coder.get_params(),
+            "source": dict(getattr(data, "provenance", {})),
+            **coder.report_,
+            "certificate": certify(coder.weights_.decoder, live, coder.report_["mean_active"]),
+        }
+        return cls(coder.weights_, coder.fired_, card)
+
+    @property
+    def n_atoms(self) -> int:
+        return self.weights.n_atoms
+
+    @property
+    def dimensions(self) -> int:
+        return self.weights.dimensions
+
+    @property
+    def decoder(self) -> np.ndarray:
+        """The atoms (n_atoms, d), float32, unit norm."""
+        return self.weights.decoder
+
+    @property
+    def bias(self) -> np.ndarray:
+        """What every reconstruction starts from (d,), float32."""
+        return self.weights.bias
+
+    @property
+    def certificate(self) -> dict[str, Any]:
+        """What is proved about the dictionary; see `sememe.atoms.certificate.certify`."""
+        return dict(self.card["certificate"])
+
+    def transform(self, X: np.ndarray) -> csr_matrix:
+        """The sparse codes (n, n_atoms), float32, of vectors (n, d)."""
+        return self.weights.encode(check_vectors(X, self.dimensions))
+
+    def inverse_transform(self, codes: Any) -> np.ndarray:
+        """The vectors (n, d), float32, that codes (n, n_atoms) stand for."""
+        return self.weights.decode(check_codes(codes, self.n_atoms))
+
+    def contributions(self, query: np.ndarray, vector: np.ndarray) -> Contributions:
+        """Take the score <query, vector> apart into atoms, bias and residual, exactly (float64 sums).
+
+        Args:
+            query: (d,).
+            vector: (d,), the one whose code is used.
+        """
+        q = check_vectors(np.asarray(query)[None], self.dimensions)[0].astype(np.float64)
+        x = check_vectors(np.asarray(vector)[None], self.dimensions)
+        code = self.weights.encode(x)
+        values = code.data.astype(np.float64) * (self.decoder[code.indices].astype(np.float64) @ q)
+        bias = float(q @ self.bias.astype(np.float64))
+        residual = float(q @ x[0].astype(np.float64)) - float(values.sum()) - bias
+        order = np.lexsort((code.indices, -np.abs(values)))
+        return Contributions(code.indices[order].astype(np.int64), values[order], bias, residual)
+
+    def save(self, path: str | Path) -> None:
+        """Write the folder `path`: `model.safetensors` and `card.json`."""
+        arrays = {**self.weights.arrays(), "fired": self.fired}
+        artifact.save(path, KIND, arrays, {**self.card, "labels": self.labels})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a folder that `save` wrote.
+
+        Raises:
+            ArtifactError: it is missing, damaged, not atoms, or from a newer version.
+        """
+        arrays, card = artifact.load(path, KIND)
+        try:
+            weights = Weights(**{item.name: arrays[item.name] for item in fields(Weights)})
+            atoms = cls(weights, arrays["fired"], card, card.pop("labels"))
+        except KeyError as error:
+            raise ArtifactError(f"lacks {error}", where=str(path), hint="Learn the atoms again") from error
+        return atoms

@@ -1,0 +1,86 @@
+"""The options of learning atoms: one dataclass for the library, the command line, the card and the web page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sememe.errors import InputError
+
+
+def option(default: Any, help_text: str) -> Any:
+    """A dataclass field with the one-line help that the command line shows."""
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(kw_only=True)
+class AtomsConfig:
+    """How atoms are learned. The defaults suit sentence vectors (hundreds of dimensions, 5,000 to 50,000 rows).
+
+    Lengths are in units of the data's root mean squared distance from its mean, to which it is scaled for training.
+    """
+
+    n_atoms: int = option(4096, "how many atoms to learn")
+    target_active: float = option(32.0, "mean number of active atoms per vector to aim at")
+    penalty: float | None = option(None, "fixed weight of the L0 penalty, instead of aiming at --target-active")
+    steps: int | None = option(None, "training steps; chosen from the number of vectors when left out")
+    batch_size: int = option(512, "vectors per training step")
+    learning_rate: float = option(1e-3, "peak learning rate of Adam")
+    threshold: float = option(0.1, "initial activation threshold")
+    bandwidth: float = option(0.1, "width of the window around a threshold in which it receives a gradient")
+    revive: bool = option(True, "re-initialise dead atoms during training")
+    held_out: float = option(0.1, "share of the vectors kept out of training, to measure R2 on")
+    random_state: int = option(0, "seed")
+
+    def problems(self) -> list[str]:
+        """What is wrong with the options, one sentence each; empty when they can be used."""
+        found = []
+        for item in fields(self):
+            allowed, accept = _LIMITS.get(item.name, ("", None))
+            value = getattr(self, item.name)
+            if accept is not None and not accept(value):
+                found.append(f"{item.name} must be {allowed}, not {value!r}")
+        return found
+
+    def check(self) -> None:
+        """Refuse unusable options, naming all of them at once.
+
+        Raises:
+            InputError: at least one option is out of range.
+        """
+        found = self.problems()
+        if found:
+            raise InputError("; ".join(found), where=type(self).__name__)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _at_least(minimum: int) -> Callable[[Any], bool]:
+    return lambda value: _is_int(value) and value >= minimum
+
+
+_LIMITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "n_atoms": ("a whole number of at least 1", _at_least(1)),
+    "target_active": ("a number above 0", _positive),
+    "penalty": ("a number of at least 0, or None", lambda v: v is None or (_is_number(v) and v >= 0)),
+    "steps": ("a whole number of at least 1, or None", lambda v: v is None or _at_least(1)(v)),
+    "batch_size": ("a whole number of at least 1", _at_least(1)),
+    "learning_rate": ("a number above 0", _positive),
+    "threshold": ("a number above 0", _positive),
+    "bandwidth": ("a number above 0", _positive),
+    "revive": ("True or False", lambda v: isinstance(v, bool)),
+    "held_out": ("a number between 0 and 0.9", lambda v: _is_number(v) and 0 < v <= 0.9),
+    "random_state": ("a whole number of at least 0", _at_least(0)),
+}

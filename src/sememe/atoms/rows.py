@@ -1,0 +1,124 @@
+"""Training rows: an array or a bank, split into training and held-out rows without splitting a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sememe.atoms.weights import check_vectors
+from sememe.errors import InputError
+
+if TYPE_CHECKING:
+    from sememe.bank import Bank
+
+MEMORY_LIMIT = 1 << 30  # bytes of float32 vectors that are simply read into memory
+MINIMUM_ROWS = 10
+_BLOCK_ROWS = 4096
+_BUFFER_BLOCKS = 32
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Vectors with a split.
+
+    Attributes:
+        data: all vectors, as an array in memory or a bank on disk.
+        train, held_out: sorted row numbers.
+        mean: mean of the training rows (d,).
+        scale: their root mean squared distance from the mean.
+        splits_a_document: whether one document has both training and held-out rows.
+    """
+
+    data: np.ndarray | Bank
+    train: np.ndarray
+    held_out: np.ndarray
+    mean: np.ndarray
+    scale: float
+    splits_a_document: bool
+
+    def blocks(self, rows: np.ndarray, size: int = _BLOCK_ROWS) -> Iterator[np.ndarray]:
+        """The vectors of the given sorted row numbers, a block at a time, in order."""
+        for start in range(0, len(rows), size):
+            yield check_vectors(self.data[rows[start : start + size]])
+
+    def shuffled(self, batch_size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+        """Endless batches of training rows, a fresh order each time round.
+
+        Rows in memory are shuffled whole. Rows on disk are read in contiguous blocks in random order, and shuffled
+        within a buffer of many blocks, so that memory stays bounded and reads stay sequential.
+        """
+        waiting = np.empty((0, len(self.mean)), np.float32)
+        while True:
+            for rows in self._chunks(generator):
+                chunk = check_vectors(self.data[rows])[generator.permutation(len(rows))]
+                waiting = np.concatenate([waiting, chunk])
+                full = len(waiting) // batch_size * batch_size
+                for start in range(0, full, batch_size):
+                    yield waiting[start : start + batch_size]
+                waiting = waiting[full:]
+
+    def _chunks(self, generator: np.random.Generator) -> Iterator[np.ndarray]:
+        if isinstance(self.data, np.ndarray):
+            yield self.train
+            return
+        blocks = np.array_split(self.train, -(-len(self.train) // _BLOCK_ROWS))
+        order = generator.permutation(len(blocks))
+        for start in range(0, len(order), _BUFFER_BLOCKS):
+            yield np.concatenate([blocks[i] for i in np.sort(order[start : start + _BUFFER_BLOCKS])])
+
+
+def prepare(data: Any, held_out: float, generator: np.random.Generator) -> Rows:
+    """Check the vectors, split them, and measure their mean and scale.
+
+    Raises:
+        InputError: not finite numbers (n, d), too few, or all the same.
+    """
+    if not hasattr(data, "batches"):
+        data = check_vectors(data)
+    elif len(data) * data.dimensions * 4 <= MEMORY_LIMIT:
+        documents = data.documents
+        return _measure(check_vectors(data[:]), *_split(len(data), documents, held_out, generator))
+    return _measure(data, *_split(len(data), getattr(data, "documents", None), held_out, generator))
+
+
+def _split(
+    n: int, documents: np.ndarray | None, share: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Sorted training and held-out row numbers, and whether a document had to be split."""
+    if n < MINIMUM_ROWS:
+        raise InputError(
+            f"{n} vector{'s are' if n != 1 else ' is'} too few to learn atoms from",
+            where="Atoms.fit",
+            hint=f"Give at least {MINIMUM_ROWS}; thousands make useful atoms",
+        )
+    groups = np.arange(n) if documents is None else np.unique(documents, return_inverse=True)[1]
+    n_groups = int(groups.max()) + 1
+    splits_a_document = n_groups == 1
+    if splits_a_document:
+        groups, n_groups = np.arange(n), n
+    chosen = np.zeros(n_groups, bool)
+    chosen[generator.permutation(n_groups)[: max(1, round(share * n_groups))]] = True
+    is_held_out = chosen[groups]
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out), splits_a_document
+
+
+def _measure(data: Any, train: np.ndarray, held_out: np.ndarray, splits_a_document: bool) -> Rows:
+    """Add the mean and scale of the training rows, accumulated in float64."""
+    dimensions = data.shape[1] if isinstance(data, np.ndarray) else data.dimensions
+    rows = Rows(data, train, held_out, np.zeros(dimensions), 1.0, splits_a_document)
+    total = np.zeros(dimensions)
+    for block in rows.blocks(train):
+        total += block.sum(axis=0, dtype=np.float64)
+    mean = total / len(train)
+    squares = sum(float(np.square(block - mean).sum()) for block in rows.blocks(train))
+    scale = float(np.sqrt(squares / len(train)))
+    if scale <= 1e-6 * max(1e-30, float(np.abs(mean).max())):
+        raise InputError(
+            "all vectors are the same, so there is nothing to learn",
+            where="Atoms.fit",
+            hint="Check that the vectors are what you meant to give",
+        )
+    return Rows(data, train, held_out, mean.astype(np.float32), scale, splits_a_document)

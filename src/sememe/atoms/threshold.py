@@ -1,0 +1,118 @@
+"""The threshold-activated sparse autoencoder: a coder with scikit-learn's habits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from sememe.atoms.config import AtomsConfig
+from sememe.atoms.measure import DENSE_SHARE, score
+from sememe.atoms.rows import Rows, prepare
+from sememe.atoms.weights import Weights, check_codes, check_vectors
+from sememe.errors import InputError, NotFittedError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from sememe.bank import Bank
+
+
+@dataclass(kw_only=True, eq=False)
+class ThresholdSAE(AtomsConfig):
+    """A sparse autoencoder whose codes are z where z >= tau, else 0 (TSAE, arXiv 2509.20784).
+
+    The parameters are the fields of `AtomsConfig`. Learned by `fit`: `weights_` (the dictionary), `report_` (what
+    was measured), `fired_` (on how many vectors each atom is active), `n_features_in_`, `n_iter_`.
+    """
+
+    def fit(self, X: Bank | np.ndarray, y: None = None) -> Self:
+        """Learn the dictionary from vectors (n, d) or a bank of them.
+
+        Raises:
+            InputError: an option is out of range, or the vectors are too few, not finite or all the same.
+            MissingExtraError: torch is not installed.
+        """
+        del y
+        self.check()
+        from sememe.atoms.training import train
+
+        rows = prepare(X, self.held_out, np.random.default_rng([self.random_state, 0]))
+        trained = train(rows, self)
+        self.weights_: Weights = trained.weights
+        self.n_iter_: int = trained.steps
+        self.n_features_in_: int = trained.weights.dimensions
+        self.report_, self.fired_ = _report(trained.weights, rows, self, trained.steps)
+        return self
+
+    def transform(self, X: np.ndarray) -> csr_matrix:
+        """The sparse codes (n, n_atoms), float32, of vectors (n, d)."""
+        return self._fitted().encode(check_vectors(X, self._fitted().dimensions))
+
+    def fit_transform(self, X: np.ndarray, y: None = None) -> csr_matrix:
+        """`fit`, then the codes of the same vectors."""
+        return self.fit(X, y).transform(X)
+
+    def inverse_transform(self, codes: Any) -> np.ndarray:
+        """The vectors (n, d), float32, that codes (n, n_atoms) stand for."""
+        return self._fitted().decode(check_codes(codes, self._fitted().n_atoms))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name."""
+        del deep
+        return asdict(self)
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Change parameters by name.
+
+        Raises:
+            InputError: there is no parameter of that name.
+        """
+        known = [item.name for item in fields(self)]
+        for name, value in parameters.items():
+            if name not in known:
+                raise InputError(f"no parameter {name!r}", where="ThresholdSAE", hint=f"Known: {', '.join(known)}")
+            setattr(self, name, value)
+        return self
+
+    def _fitted(self) -> Weights:
+        if not hasattr(self, "weights_"):
+            raise NotFittedError("has not been fitted", where="ThresholdSAE", hint="Call fit first")
+        return self.weights_
+
+
+def _report(weights: Weights, rows: Rows, config: AtomsConfig, steps: int) -> tuple[dict[str, Any], np.ndarray]:
+    """What the card says about a fit, held-out figures first, and how often each atom fired."""
+    kept, seen = score(weights, rows, rows.held_out), score(weights, rows, rows.train)
+    fired = kept.fired + seen.fired
+    n = kept.rows + seen.rows
+    report = {
+        "r2": round(kept.r2, 6),
+        "r2_train": round(seen.r2, 6),
+        "mean_active": round(kept.mean_active, 4),
+        "dead": int((fired == 0).sum()),
+        "dense": int((fired > DENSE_SHARE * n).sum()),
+        "n_train": seen.rows,
+        "n_held_out": kept.rows,
+        "seed": config.random_state,
+        "steps": steps,
+    }
+    return {**report, "warnings": _warnings(report, config, rows)}, fired
+
+
+def _warnings(report: dict[str, Any], config: AtomsConfig, rows: Rows) -> list[str]:
+    """What a user should know before trusting the dictionary."""
+    found = []
+    if config.n_atoms >= report["n_train"]:
+        found.append(
+            f"{config.n_atoms} atoms for {report['n_train']} training vectors: the dictionary can memorise; "
+            "trust r2 (held out), not r2_train"
+        )
+    if report["r2_train"] - report["r2"] > 0.1:
+        found.append(f"memorised: r2 is {report['r2_train']:.2f} on training vectors but {report['r2']:.2f} held out")
+    if report["dead"] > 0.1 * config.n_atoms:
+        found.append(f"{report['dead']} of {config.n_atoms} atoms never fire; ask for fewer atoms")
+    if rows.splits_a_document:
+        found.append("all vectors come from one document, so held-out vectors are not independent of training vectors")
+    return found

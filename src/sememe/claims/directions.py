@@ -1,0 +1,84 @@
+"""Rivals of learned atoms: other unit directions d_j, and other ways to code x = b + sum_j a_j d_j + r with them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_BLOCK_ROWS = 256
+
+
+def principal_directions(X: np.ndarray) -> np.ndarray:
+    """The principal components of vectors (n, d) around their mean, the largest variance first; (d, d), orthonormal."""
+    centred = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    return np.ascontiguousarray(directions.T[::-1])
+
+
+def random_directions(n: int, dimensions: int, random_state: int = 0) -> np.ndarray:
+    """Directions drawn uniformly; (n, dimensions), unit norm."""
+    return _unit(np.random.default_rng([random_state, 2]).standard_normal((n, dimensions)))
+
+
+def kmeans_directions(X: np.ndarray, n: int, random_state: int = 0) -> np.ndarray:
+    """From the mean of vectors (n_rows, d) towards their k-means centroids; (n, d), unit norm."""
+    import faiss
+
+    centred = np.ascontiguousarray(X - X.mean(axis=0), np.float32)
+    kmeans = faiss.Kmeans(
+        centred.shape[1], n, niter=25, seed=random_state, min_points_per_centroid=1, max_points_per_centroid=1 << 20
+    )
+    kmeans.train(centred)
+    return _unit(kmeans.centroids.astype(np.float64))
+
+
+def keep_largest(codes: np.ndarray, k: int) -> np.ndarray:
+    """Codes (n, m) with all but the `k` largest absolute values of each row set to 0."""
+    kept = np.zeros_like(codes)
+    largest = np.argpartition(-np.abs(codes), k - 1, axis=1)[:, :k]
+    np.put_along_axis(kept, largest, np.take_along_axis(codes, largest, axis=1), axis=1)
+    return kept
+
+
+def matching_pursuit(directions: np.ndarray, X: np.ndarray, k: int) -> np.ndarray:
+    """Orthogonal matching pursuit: add the direction nearest to what is left, fit all again, `k` times.
+
+    Pati, Rezaiifar and Krishnaprasad (1993). The greedy coder against which cheaper ones are measured.
+
+    Args:
+        directions: (m, d), unit norm.
+        X: (n, d), with the bias taken off.
+        k: how many directions each code has, at most m.
+
+    Returns:
+        Codes (n, m), float64.
+
+    """
+    gram = directions @ directions.T
+    codes = [_pursue(directions, gram, X[start : start + _BLOCK_ROWS], k) for start in range(0, len(X), _BLOCK_ROWS)]
+    return np.concatenate([np.zeros((0, len(directions))), *codes])
+
+
+def _pursue(directions: np.ndarray, gram: np.ndarray, X: np.ndarray, k: int) -> np.ndarray:
+    rows = np.arange(len(X))
+    products = X.astype(np.float64) @ directions.T
+    chosen = np.zeros((len(X), k), np.int64)
+    values = np.zeros((len(X), 0))
+    left = X.astype(np.float64)
+    for step in range(k):
+        nearness = np.abs(left @ directions.T)
+        np.put_along_axis(nearness, chosen[:, :step], -1.0, axis=1)
+        chosen[:, step] = nearness.argmax(axis=1)
+        support = chosen[:, : step + 1]
+        # The tiny ridge lets two equal directions be chosen, when nothing else is left, without dividing by zero.
+        normal = gram[support[:, :, None], support[:, None, :]] + 1e-12 * np.eye(step + 1)
+        values = np.linalg.solve(normal, np.take_along_axis(products, support, axis=1)[:, :, None])[:, :, 0]
+        left = X - np.einsum("nk,nkd->nd", values, directions[support])
+    codes = np.zeros((len(X), len(directions)))
+    codes[rows[:, None], chosen] = values
+    return codes
+
+
+def _unit(directions: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    scaled: np.ndarray = directions / np.maximum(lengths, 1e-12)
+    return scaled

@@ -1,0 +1,93 @@
+"""Running a claim: check what it needs, measure every seed, decide, write the result."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sememe import artifact, disk
+from sememe.claims.claim import SCALES, Claim, Figures, Result, Setting, shared_folder
+from sememe.claims.machine import describe_machine, peak_memory_mib, versions
+from sememe.errors import InputError, SememeError
+from sememe.extras import require
+from sememe.progress import track
+
+RESULTS = Path("results")
+
+
+def run(
+    claim: Claim,
+    scale: str,
+    data_dir: str | Path | None = None,
+    *,
+    work_dir: str | Path | None = None,
+    results_dir: str | Path = RESULTS,
+) -> Result:
+    """Run a claim and write `results_dir/ID-SCALE.json`; see `sememe.claims.run_claim`."""
+    if scale not in SCALES:
+        raise InputError(f"there is no scale {scale!r}", hint=f"Choose from {', '.join(SCALES)}")
+    setting = Setting(scale, shared_folder(data_dir), _work_folder(claim, scale, work_dir))
+    for name in claim.needs.get(scale, ()):
+        setting.data(name)
+    for module, extra in claim.extras.items():
+        require(module, extra)
+    started = time.perf_counter()
+    disk.make_folder(setting.work)
+    seeds = list(claim.seeds[scale])
+    with claim.prepare(setting) as prepared:
+        measured = [
+            claim.measure(prepared, seed) for seed in track(seeds, f"Measuring {claim.id}", len(seeds), unit="seeds")
+        ]
+    by_seed = _by_name(claim, measured)
+    result = Result(
+        id=claim.id,
+        scale=scale,
+        about=claim.about(),
+        figures={name: float(np.mean(values)) for name, values in by_seed.items()},
+        intervals={name: interval(values) for name, values in by_seed.items() if len(values) > 1},
+        by_seed=by_seed,
+        conditions={condition.text: bool(condition.holds(by_seed)) for condition in claim.threshold},
+        seeds=seeds,
+        versions=versions(),
+        machine=describe_machine(),
+        seconds=round(time.perf_counter() - started, 1),
+        peak_memory_mib=round(peak_memory_mib(), 1),
+    )
+    disk.make_folder(Path(results_dir))
+    disk.write_file(result_path(results_dir, claim.id, scale), artifact.dump_json(result.as_dict()))
+    return result
+
+
+def result_path(results_dir: str | Path, claim_id: str, scale: str) -> Path:
+    """The file of one result."""
+    return Path(results_dir) / f"{claim_id}-{scale}.json"
+
+
+def interval(values: Sequence[float]) -> list[float]:
+    """The 95% interval of the mean of two or more values, by Student's t."""
+    from scipy.stats import t
+
+    mean, n = float(np.mean(values)), len(values)
+    reach = float(t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return [mean - reach, mean + reach]
+
+
+def _work_folder(claim: Claim, scale: str, given: str | Path | None) -> Path:
+    if given is not None:
+        return Path(given)
+    cache = Path(os.environ.get("SEMEME_CACHE", Path.home() / ".cache" / "sememe"))
+    return cache / "claims" / f"{claim.id}-{scale}"
+
+
+def _by_name(claim: Claim, measured: Sequence[Mapping[str, float]]) -> Figures:
+    names = list(measured[0])
+    for figures in measured:
+        unusable = [name for name in figures if not math.isfinite(figures[name])]
+        if unusable or list(figures) != names:
+            raise SememeError(f"gave no usable figures: {', '.join(unusable) or 'seeds differ'}", where=claim.id)
+    return {name: [float(figures[name]) for figures in measured] for name in names}

@@ -1,0 +1,205 @@
+"""Encoder: anything that maps texts to vectors, with the interface of sentence-transformers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from sememe.errors import InputError
+from sememe.models import catalogue, source
+from sememe.models.texts import as_texts
+from sememe.progress import Bar, progress
+
+# So many texts are tokenised at once: enough to sort by length well, few enough to stream millions of them.
+_SLAB = 4096
+
+
+class Encoder(ABC):
+    """Texts to vectors of one fixed width. Load one with `Encoder.load`."""
+
+    name: str
+    """What it was loaded by."""
+    fingerprint: str
+    """SHA-256 of its weights and configuration: equal fingerprints give equal vectors."""
+    dimensions: int
+    """The width of the vectors that `encode` gives."""
+    width: int
+    """The width of its vectors before cutting; above `dimensions` only when its configuration says to cut."""
+    max_tokens: int
+    """How many tokens of a text are read, special tokens and prompts not counted; the rest is cut off."""
+    normalizes: bool
+    """Whether its vectors have length one as they come."""
+    prompts: Mapping[str, str]
+    """Texts that are put in front, by name, as the model's configuration gives them."""
+    default_prompt_name: str | None
+    """The prompt that `encode` uses when none is asked for."""
+
+    @staticmethod
+    def load(name_or_path: str | Path, *, device: str | None = None) -> Encoder:
+        """Load an encoder.
+
+        Args:
+            name_or_path: a known name (`minilm`, `wordllama`), a folder in the format of sentence-transformers,
+                model2vec or Hugging Face transformers, or a hub id (`owner/name`, `owner/name@revision`). A hub id
+                is looked up in the cache first and downloaded only when it is not there.
+            device: a torch device such as `cpu` or `cuda:0`; by default the GPU when there is one.
+
+        Raises:
+            ModelError: there is no such model, or it is of a kind that is not supported.
+
+        """
+        from sememe.models.static import StaticEncoder
+        from sememe.models.transformer import TransformerEncoder
+
+        known = str(name_or_path) if catalogue.is_known(str(name_or_path), "encoder") else None
+        name = known or source.lasting_name(name_or_path)
+        packaged = None if known is None else catalogue.packaged_weights(known)
+        if known == "wordllama":
+            return StaticEncoder.from_wordllama(packaged)
+        if packaged is not None:
+            return TransformerEncoder.from_folder(packaged.parent, name=name, device=device)
+        folder = source.find_folder(name_or_path if known is None else catalogue.hub_id(known) or known, "encoder")
+        if StaticEncoder.fits(folder):
+            return StaticEncoder.from_folder(folder, name=name)
+        return TransformerEncoder.from_folder(folder, name=name, device=device)
+
+    def encode(
+        self,
+        texts: str | Sequence[str] | np.ndarray,
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = False,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> np.ndarray:
+        """Map texts to vectors; equal to `SentenceTransformer.encode` of the same model.
+
+        Args:
+            texts: one text, or a sequence of them.
+            prompt_name: which of the model's own prompts to put in front of every text.
+            prompt: a text to put in front instead.
+            batch_size: how much is computed at once: up to this many texts of 64 tokens. It has no influence on
+                the result, only on speed and memory.
+            show_progress_bar: draw a bar on standard error.
+            normalize_embeddings: scale every vector to length one, after cutting it.
+            truncate_dim: keep only this many leading dimensions.
+
+        Returns:
+            float32, shape (n, d), or (d,) for a single string. The vector of a text without tokens is zero, unless
+            the model puts special tokens around it.
+
+        Raises:
+            InputError: an item is not a string (the place is its position), or an option is out of range.
+
+        """
+        prefix = self._prompt(prompt, prompt_name)
+        dimensions = self._kept(truncate_dim)
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}", hint="Give 1 or more")
+        single = isinstance(texts, str)
+        checked = as_texts([texts] if single else texts)
+        vectors = np.empty((len(checked), dimensions), np.float32)
+        with progress("Encoding", len(checked), unit="texts") if show_progress_bar else nullcontext(Bar()) as bar:
+            for start in range(0, len(checked), _SLAB):
+                slab = [prefix + text for text in checked[start : start + _SLAB]]
+                vectors[start : start + _SLAB] = self._vectors(slab, prefix, batch_size, bar)[:, :dimensions]
+        if normalize_embeddings:
+            vectors = normalized(vectors)
+        return vectors[0] if single else vectors
+
+    def encode_query(
+        self,
+        texts: str | Sequence[str] | np.ndarray,
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = False,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> np.ndarray:
+        """`encode` for queries: with the model's `query` prompt, when it has one."""
+        return self.encode(
+            texts,
+            prompt_name=self._first_prompt(prompt, prompt_name, ("query",)),
+            prompt=prompt,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            normalize_embeddings=normalize_embeddings,
+            truncate_dim=truncate_dim,
+        )
+
+    def encode_document(
+        self,
+        texts: str | Sequence[str] | np.ndarray,
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = False,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> np.ndarray:
+        """`encode` for documents: with the model's `document`, `passage` or `corpus` prompt, when it has one."""
+        return self.encode(
+            texts,
+            prompt_name=self._first_prompt(prompt, prompt_name, ("document", "passage", "corpus")),
+            prompt=prompt,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            normalize_embeddings=normalize_embeddings,
+            truncate_dim=truncate_dim,
+        )
+
+    @abstractmethod
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Character spans of the tokens of `text`, without special tokens and without cutting it.
+
+        Raises:
+            InputError: it is not a string of valid Unicode.
+
+        """
+
+    @abstractmethod
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write a folder that `Encoder.load` and sentence-transformers load; an older one is replaced in one step."""
+
+    @abstractmethod
+    def _vectors(self, texts: list[str], prompt: str, batch_size: int, bar: Bar) -> np.ndarray:
+        """Vectors of a few thousand texts, float32 (n, width); each text begins with `prompt`."""
+
+    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+        if prompt is not None:
+            return prompt
+        name = prompt_name if prompt_name is not None else self.default_prompt_name
+        if name is None:
+            return ""
+        if name not in self.prompts:
+            has = f"It has {', '.join(map(repr, self.prompts))}" if self.prompts else "It has none"
+            raise InputError(f"{self.name} has no prompt {name!r}", hint=has)
+        return self.prompts[name]
+
+    def _first_prompt(self, prompt: str | None, prompt_name: str | None, candidates: tuple[str, ...]) -> str | None:
+        if prompt is not None or prompt_name is not None:
+            return prompt_name
+        return next((name for name in candidates if name in self.prompts), None)
+
+    def _kept(self, truncate_dim: int | None) -> int:
+        if truncate_dim is None:
+            return self.dimensions
+        if not 1 <= truncate_dim <= self.width:
+            raise InputError(f"truncate_dim is {truncate_dim}", hint=f"Give 1 to {self.width}, the vectors' width")
+        return truncate_dim
+
+
+def normalized(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to length one; a row of zeros stays as it is. Shape (n, d), float32."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: np.ndarray = vectors / np.maximum(lengths, np.float32(1e-12))
+    return scaled

@@ -1,0 +1,303 @@
+"""What sentence-transformers puts behind a transformer: pooling, dense layers, normalisation; in its file format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from sememe import artifact, disk
+from sememe.errors import ModelError
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+_LEGACY_MODES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
+
+
+class Head(Protocol):
+    """A step from pooled vectors to pooled vectors."""
+
+    @property
+    def kind(self) -> str:
+        """Its class name in sentence-transformers."""
+
+    def __call__(self, vectors: Any) -> Any:
+        """Tensor (n, width in) to tensor (n, width out)."""
+
+    def width(self, width: int) -> int:
+        """The width out, for a width in."""
+
+    def files(self) -> dict[str, bytes]:
+        """The files of its folder, by name."""
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Token vectors to one vector a text: one or several modes, side by side.
+
+    The modes are those of sentence-transformers: `cls`, `max`, `mean`, `mean_sqrt_len_tokens`, `weightedmean`
+    (weights 1, 2, 3, ...), `lasttoken`.
+    """
+
+    modes: tuple[str, ...] = ("mean",)
+    include_prompt: bool = True
+    """Whether the tokens of the prompt are pooled too."""
+
+    def __call__(self, states: Any, lengths: Any, skip: int = 0) -> Any:
+        """Pool token vectors.
+
+        Args:
+            states: tensor (texts, tokens, width), filled up on the right.
+            lengths: int64 tensor (texts,), how many tokens of each text are real.
+            skip: how many leading tokens to leave out (those of the prompt).
+
+        Returns:
+            Tensor (texts, width x modes); zeros for a text without tokens.
+
+        """
+        import torch
+
+        places = torch.arange(states.shape[1], device=states.device)
+        kept = (places < lengths[:, None]) & (places >= skip)
+        return torch.cat([_POOL[mode](states, kept) for mode in self.modes], dim=-1)
+
+    def config(self, width: int) -> dict[str, Any]:
+        """Its configuration in the form that every version of sentence-transformers reads."""
+        flags = {name: mode in self.modes for name, mode in _LEGACY_MODES.items()}
+        return {"word_embedding_dimension": width, **flags, "include_prompt": self.include_prompt}
+
+
+def read_pooling(config: Mapping[str, Any], where: str) -> Pooling:
+    """Pooling from its configuration, in the old form (one flag a mode) or the new one.
+
+    Raises:
+        ModelError: a mode is unknown.
+
+    """
+    modes = config.get("pooling_mode")
+    if modes is None:
+        modes = tuple(mode for name, mode in _LEGACY_MODES.items() if config.get(name)) or "mean"
+    modes = (modes,) if isinstance(modes, str) else tuple(modes)
+    for mode in modes:
+        if mode not in _POOL:
+            raise ModelError(f"unknown pooling {mode!r}", where=where, hint=f"Supported: {', '.join(_POOL)}")
+    return Pooling(modes, bool(config.get("include_prompt", True)))
+
+
+def _mean(states: Any, kept: Any) -> Any:
+    return _sum(states, kept) / kept.sum(1, keepdim=True).clamp(min=1)
+
+
+def _mean_root(states: Any, kept: Any) -> Any:
+    return _sum(states, kept) / kept.sum(1, keepdim=True).clamp(min=1).sqrt()
+
+
+def _weighted_mean(states: Any, kept: Any) -> Any:
+    import torch
+
+    # A left-out prompt keeps its positions: the first token behind it weighs prompt length + 1.
+    weights = kept * torch.arange(1, kept.shape[1] + 1, device=kept.device, dtype=states.dtype)
+    return _sum(states, weights) / weights.sum(1, keepdim=True).clamp(min=1)
+
+
+def _max(states: Any, kept: Any) -> Any:
+    if states.shape[1] == 0:
+        return states.sum(1)
+    highest = states.masked_fill(~kept[..., None], float("-inf")).max(1).values
+    return highest.masked_fill(~kept.any(1, keepdim=True), 0.0)
+
+
+def _first(states: Any, kept: Any) -> Any:
+    return _one(states, kept, kept.int().argmax(1) if kept.shape[1] else None)
+
+
+def _last(states: Any, kept: Any) -> Any:
+    return _one(states, kept, kept.shape[1] - 1 - kept.flip(1).int().argmax(1) if kept.shape[1] else None)
+
+
+def _one(states: Any, kept: Any, place: Any) -> Any:
+    if place is None:
+        return states.sum(1)
+    picked = states.gather(1, place[:, None, None].expand(-1, 1, states.shape[2])).squeeze(1)
+    return picked.masked_fill(~kept.any(1, keepdim=True), 0.0)
+
+
+def _sum(states: Any, weights: Any) -> Any:
+    return (weights.to(states.dtype)[:, None, :] @ states).squeeze(1)
+
+
+_POOL: dict[str, Callable[[Any, Any], Any]] = {
+    "cls": _first,
+    "max": _max,
+    "mean": _mean,
+    "mean_sqrt_len_tokens": _mean_root,
+    "weightedmean": _weighted_mean,
+    "lasttoken": _last,
+}
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """Vectors scaled to length one."""
+
+    kind: str = field(default="Normalize", init=False)
+
+    def __call__(self, vectors: Any) -> Any:
+        import torch
+
+        return torch.nn.functional.normalize(vectors, p=2, dim=-1)
+
+    def width(self, width: int) -> int:
+        return width
+
+    def files(self) -> dict[str, bytes]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A linear layer with an activation, and with a residual connection where the model has one."""
+
+    module: Any
+    """A torch module with the linear layer as `linear`, and as `residual` that of the residual connection."""
+    activation: str
+    use_residual: bool = False
+    kind: str = field(default="Dense", init=False)
+
+    def __call__(self, vectors: Any) -> Any:
+        import torch
+
+        out = getattr(torch.nn, self.activation)()(self.module.linear(vectors))
+        if not self.use_residual:
+            return out
+        return out + (self.module.residual(vectors) if hasattr(self.module, "residual") else vectors)
+
+    def width(self, width: int) -> int:
+        return int(self.module.linear.out_features)
+
+    def files(self) -> dict[str, bytes]:
+        linear = self.module.linear
+        config = {
+            "in_features": linear.in_features,
+            "out_features": linear.out_features,
+            "bias": linear.bias is not None,
+            "activation_function": f"torch.nn.modules.{_torch_home(self.activation)}.{self.activation}",
+            **({"use_residual": True} if self.use_residual else {}),
+        }
+        return {CONFIG: artifact.dump_json(config), WEIGHTS: _weights(self.module)}
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Layer normalisation of the pooled vectors."""
+
+    module: Any
+    """A torch module with the normalisation as `norm`."""
+    kind: str = field(default="LayerNorm", init=False)
+
+    def __call__(self, vectors: Any) -> Any:
+        return self.module.norm(vectors)
+
+    def width(self, width: int) -> int:
+        return width
+
+    def files(self) -> dict[str, bytes]:
+        dimension = self.module.norm.normalized_shape[0]
+        return {CONFIG: artifact.dump_json({"dimension": dimension}), WEIGHTS: _weights(self.module)}
+
+
+def read_head(kind: str, folder: Path, device: Any) -> Head:
+    """One step from its folder.
+
+    Raises:
+        ModelError: it is of a kind, or has an option, that is not supported.
+        ArtifactError: its files are missing or damaged.
+
+    """
+    reader = _READERS.get(kind)
+    if reader is None:
+        supported = ", ".join(["Transformer", "StaticEmbedding", "Pooling", *_READERS])
+        raise ModelError(f"has a module of kind {kind!r}", where=str(folder.parent), hint=f"Supported: {supported}")
+    config = artifact.load_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    if config.get("module_input_name", "sentence_embedding") != "sentence_embedding":
+        raise ModelError(f"{kind} works on {config['module_input_name']}", where=str(folder))
+    return reader(config, folder, device)
+
+
+def _read_normalize(config: Mapping[str, Any], folder: Path, device: Any) -> Head:
+    return Normalize()
+
+
+def _read_dense(config: Mapping[str, Any], folder: Path, device: Any) -> Head:
+    import torch
+
+    activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    name = activation.rsplit(".", 1)[-1]
+    if not activation.startswith("torch.nn.") or name not in _ACTIVATIONS:
+        raise ModelError(
+            f"unknown activation {activation!r}", where=str(folder), hint=f"Supported: {', '.join(_ACTIVATIONS)}"
+        )
+    width_in, width_out = int(config["in_features"]), int(config["out_features"])
+    module = torch.nn.Module()
+    module.linear = torch.nn.Linear(width_in, width_out, bias=bool(config.get("bias", True)))
+    use_residual = bool(config.get("use_residual", False))
+    if use_residual and width_in != width_out:
+        module.residual = torch.nn.Linear(width_in, width_out, bias=False)
+    return Dense(_filled(module, folder, device), name, use_residual)
+
+
+def _read_layer_norm(config: Mapping[str, Any], folder: Path, device: Any) -> Head:
+    import torch
+
+    module = torch.nn.Module()
+    module.norm = torch.nn.LayerNorm(int(config["dimension"]))
+    return LayerNorm(_filled(module, folder, device))
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any], Path, Any], Head]] = {
+    "Dense": _read_dense,
+    "LayerNorm": _read_layer_norm,
+    "Normalize": _read_normalize,
+}
+
+
+def _filled(module: Any, folder: Path, device: Any) -> Any:
+    """The module with the weights of its folder."""
+    import torch
+
+    if not (folder / WEIGHTS).is_file():
+        raise ModelError(f"has no {WEIGHTS}", where=str(folder), hint="Pickled weights are not opened; convert them")
+    arrays = artifact.load_arrays(folder / WEIGHTS)
+    tensors = {name: torch.from_numpy(array).float() for name, array in arrays.items()}
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ModelError(f"does not fit its configuration ({error})", where=str(folder / WEIGHTS)) from None
+    return module.eval().to(device)
+
+
+def _weights(module: Any) -> bytes:
+    from safetensors.torch import save
+
+    return bytes(save({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}))
+
+
+def _torch_home(activation: str) -> str:
+    return "linear" if activation == "Identity" else "activation"
+
+
+def write_head(head: Head, folder: Path) -> None:
+    """Write one step's folder."""
+    folder.mkdir()
+    for name, data in head.files().items():
+        disk.write_file(folder / name, data)

@@ -1,0 +1,115 @@
+"""Putting the page together: collection, templates, routes, and the guard in front of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+import sememe
+from sememe.atoms import Atoms
+from sememe.errors import InputError, SememeError
+from sememe.search import Index
+from sememe.web.access import Access
+from sememe.web.api import api_routes
+from sememe.web.collection import Collection
+from sememe.web.failures import FailurePages
+from sememe.web.guard import Guard
+from sememe.web.hosts import Hosts, is_loopback
+from sememe.web.pages import page_routes
+from sememe.web.rendering import Renderer
+from sememe.web.static_files import StaticFiles
+
+
+def create_app(
+    index: Index, atoms: Atoms | None, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765
+) -> FastAPI:
+    """The page on an index, as an ASGI application.
+
+    Args:
+        index: open for reading; what is added later is not seen.
+        atoms: learned on this index, or None: then scores are not explained.
+        token: what a visitor must know, at least 16 characters.
+        host: the address it will be served on. One that other machines can reach needs a token.
+        port: the port; requests that name another one in their Host header are refused.
+
+    Raises:
+        InputError: the address needs a token, the token is too short, or the atoms are of another width.
+    """
+    check_exposure(host, token)
+    collection = Collection(index, atoms)
+    renderer = Renderer(book=collection.book, n_documents=collection.info["documents"], version=sememe.__version__)
+    failures = FailurePages(renderer)
+    access = Access(token, port, renderer, failures) if token is not None else None
+    # The documentation pages of FastAPI load scripts from elsewhere; redirects of its own trust the Host header.
+    app = FastAPI(title="Sememe", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.include_router(page_routes(collection, renderer))
+    app.include_router(api_routes(collection))
+    _add_static_files(app)
+    if access is not None:
+        _add_login(app, access)
+    _add_error_pages(app, failures)
+    app.add_middleware(Guard, hosts=Hosts(host, port), access=access, failures=failures)  # type: ignore[arg-type]
+    collection.warm_up()
+    return app
+
+
+def check_exposure(host: str, token: str | None) -> None:
+    """Refuse to be reachable from other machines without a token.
+
+    Raises:
+        InputError: `host` is not a loopback address and there is no token.
+    """
+    if not is_loopback(host) and not token:
+        raise InputError(
+            f"other machines can reach {host!r}, so visitors must prove that they may",
+            where="--host",
+            hint="Add --token with at least 16 characters, or leave --host out",
+        )
+
+
+def _add_static_files(app: FastAPI) -> None:
+    static = StaticFiles()
+
+    @app.get("/static/{name}")
+    def file(name: str, request: Request) -> Response:
+        response = static.response(name, request.headers.get("if-none-match"))
+        if response is None:
+            raise HTTPException(404, "there is no such file")
+        return response
+
+
+def _add_login(app: FastAPI, access: Access) -> None:
+    @app.get("/login")
+    def form(request: Request) -> Response:
+        return access.form(token=request.query_params.get("token", ""))
+
+    @app.post("/login")
+    async def login(request: Request) -> Response:
+        return access.login(await request.body())
+
+
+def _add_error_pages(app: FastAPI, failures: FailurePages) -> None:
+    def sememe_error(request: Request, error: Any) -> Response:
+        return failures.of(request.scope["path"], error)
+
+    def http_error(request: Request, error: Any) -> Response:
+        message = _MESSAGES.get(error.detail, error.detail)
+        response = failures.page(request.scope["path"], error.status_code, message, hint=_HINTS.get(error.status_code))
+        response.headers.update(error.headers or {})
+        return response
+
+    def bad_address(request: Request, _: Any) -> Response:
+        return failures.page(request.scope["path"], 404, "there is no such page", hint=_HINTS[404])
+
+    app.add_exception_handler(SememeError, sememe_error)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(RequestValidationError, bad_address)
+
+
+# The framework's own words, and ours.
+_MESSAGES = {"Not Found": "there is no such page", "Method Not Allowed": "only reading and searching are possible here"}
+_HINTS = {404: "Search for it, or begin at the first page"}

@@ -1,0 +1,139 @@
+"""What a visitor asks for: read from an address, and written back into one."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from sememe.errors import InputError
+from sememe.search.filters import Filter, parse_filter
+
+MODES = ("dense", "lexical", "hybrid")
+MAX_HITS = 100
+MAX_QUERY_CHARACTERS = 2000
+MAX_STEERED = 32
+_NEXT_CONDITION = re.compile(r"[;,](?=[^;,]*[<>=])")
+_SLIDER = re.compile(r"s([0-9]{1,7})")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search as the address holds it; nothing else decides what is shown.
+
+    Attributes:
+        query: the text.
+        k: how many hits.
+        mode: `dense`, `lexical` or `hybrid`.
+        where: the metadata filter as it was typed.
+        steer: how far to move the query along atoms, by atom.
+    """
+
+    query: str = ""
+    k: int = 10
+    mode: str = "dense"
+    where: str = ""
+    steer: Mapping[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, parameters: Iterable[tuple[str, str]]) -> Asked:
+        """Read the parameters of an address.
+
+        Raises:
+            InputError: one of them cannot be used; `where` names it.
+        """
+        items = list(parameters)
+        last = dict(items)
+        query = last.get("q", "").strip()
+        if len(query) > MAX_QUERY_CHARACTERS:
+            raise InputError(f"the query has {len(query):,} characters, {MAX_QUERY_CHARACTERS:,} are allowed", where="q")
+        mode = last.get("mode") or "dense"
+        if mode not in MODES:
+            raise InputError(f"there is no mode {mode!r}", where="mode", hint=f"Use {', '.join(MODES)}")
+        return cls(query, _read_k(last.get("k", "")), mode, last.get("where", "").strip(), _read_steer(items))
+
+    @property
+    def filter(self) -> Filter | None:
+        """The metadata filter.
+
+        Raises:
+            InputError: it cannot be understood.
+        """
+        conditions = [part for part in _NEXT_CONDITION.split(self.where) if part.strip()]
+        try:
+            return parse_filter(conditions) or None
+        except InputError as error:
+            raise InputError(error.message, where="filter", hint=error.hint) from None
+
+    @property
+    def url(self) -> str:
+        """The address of the page that answers this; the same search always has the same one."""
+        return self._address("/")
+
+    @property
+    def api_url(self) -> str:
+        """The address of the JSON answer."""
+        return self._address("/api/search")
+
+    def with_steer(self, atom: int, amount: float) -> Asked:
+        """The same search, moved this far along one atom."""
+        return replace(self, steer={**self.steer, atom: max(-1.0, min(1.0, round(amount, 2)))})
+
+    def plain(self) -> Asked:
+        """The same search without steering."""
+        return replace(self, steer={})
+
+    def _address(self, path: str) -> str:
+        steer = ",".join(f"{atom}:{amount:g}" for atom, amount in sorted(self.steer.items()) if amount)
+        given: dict[str, Any] = {
+            "q": self.query,
+            "mode": self.mode if self.mode != "dense" else "",
+            "k": self.k if self.k != 10 else "",
+            "where": self.where,
+            "steer": steer,
+        }
+        return path + "?" + urlencode({name: value for name, value in given.items() if value}, safe=":,")
+
+
+def has_sliders(parameters: Iterable[tuple[str, str]]) -> bool:
+    """Whether an address comes straight from the form, whose sliders have one parameter each."""
+    return any(_SLIDER.fullmatch(name) for name, _ in parameters)
+
+
+def _read_k(text: str) -> int:
+    if not text:
+        return 10
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_HITS:
+        raise InputError(f"the number of hits must be from 1 to {MAX_HITS}", where="k")
+    return int(text)
+
+
+def _read_steer(items: Iterable[tuple[str, str]]) -> dict[int, float]:
+    steer: dict[int, float] = {}
+    for name, value in items:
+        slider = _SLIDER.fullmatch(name)
+        if slider:
+            steer[int(slider[1])] = _read_amount(value)
+        elif name == "steer":
+            for part in filter(None, value.split(",")):
+                atom, _, amount = part.partition(":")
+                if not re.fullmatch("[0-9]{1,7}", atom):
+                    raise InputError(f"is not ATOM:AMOUNT: {part!r}", where="steer", hint="Write it like steer=12:0.5")
+                steer[int(atom)] = _read_amount(amount)
+    steer = {atom: amount for atom, amount in steer.items() if amount}
+    if len(steer) > MAX_STEERED:
+        raise InputError(f"{len(steer)} atoms are steered, {MAX_STEERED} are allowed", where="steer")
+    return steer
+
+
+def _read_amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not -1 <= amount <= 1:
+        raise InputError(f"an amount must be from -1 to 1, not {text!r}", where="steer", hint="Write it like steer=12:0.5")
+    return amount

@@ -1,0 +1,90 @@
+"""Serving the page: open the index, bind the address, answer until interrupted."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from sememe.atoms import Atoms
+from sememe.errors import InputError
+from sememe.search import Index
+from sememe.web.app import check_exposure, create_app
+from sememe.web.hosts import url_host
+from sememe.web.patience import PatientProtocol
+
+MAX_CONNECTIONS = 512
+KEEP_ALIVE_SECONDS = 15
+SHUTDOWN_SECONDS = 3
+
+
+def serve(
+    index_path: str | Path,
+    atoms_path: str | Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    token: str | None = None,
+    *,
+    announce: Callable[[str], object] | None = None,
+) -> None:
+    """Serve the page on an index until the process is interrupted.
+
+    Args:
+        index_path: the folder of an index.
+        atoms_path: the folder of atoms; those inside the index when left out, none if there are none.
+        host: the address to listen on. One that other machines can reach needs a token.
+        port: 0 chooses a free one.
+        token: what a visitor must know, at least 16 characters.
+        announce: called with the page's address when it can be opened.
+
+    Raises:
+        InputError: the address cannot be used, or needs a token.
+        ArtifactError: the index or the atoms cannot be opened.
+    """
+    check_exposure(host, token)
+    listener = _listen(host, port)
+    with listener, Index.open(index_path) as index:
+        real_port = listener.getsockname()[1]
+        app = create_app(index, _load_atoms(index, atoms_path), token=token, host=host, port=real_port)
+        if announce is not None:
+            announce(f"http://{url_host(host)}:{real_port}/")
+        uvicorn.Server(server_config(app)).run(sockets=[listener])
+
+
+def server_config(app: object) -> uvicorn.Config:
+    """How the application is served: time limits, no header that names the server, no trust in proxies."""
+    return uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+def _load_atoms(index: Index, path: str | Path | None) -> Atoms | None:
+    if path is not None:
+        return Atoms.load(path)
+    return Atoms.load(index.atoms_path) if index.atoms_path.exists() else None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise InputError(
+            f"cannot listen there: {error}", where=f"{host}:{port}", hint="Choose another --port, or --port 0 for a free one"
+        ) from error
+    return listener

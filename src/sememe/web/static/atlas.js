@@ -1,0 +1,167 @@
+// Moving about the map: drag, wheel, pinch, buttons; names appear as there is room for them.
+
+const svg = document.querySelector("#map");
+const tip = document.querySelector("#tip");
+const names = svg.querySelector(".names");
+const find = document.querySelector(".atlas-find input");
+const count = document.querySelector(".atlas-find output");
+const SIDE = svg.viewBox.baseVal.width;
+const MOST_ZOOM = 24;
+const NAME = { height: 17, character: 6.6, most: 70 }; // in pixels of the screen
+
+// The most frequent first: they are drawn last, and named first.
+const dots = [...svg.querySelectorAll(".dots a")].reverse().map((link) => {
+  const path = link.firstElementChild;
+  const [x, y] = path.getAttribute("d").slice(1, -2).split(" ").map(Number);
+  const label = path.querySelector("title").textContent;
+  path.querySelector("title").remove(); // the tip says it sooner
+  link.setAttribute("aria-label", label);
+  return { link, path, x, y, label, name: label.split(",")[0], low: label.toLowerCase() };
+});
+const byPath = new Map(dots.map((dot) => [dot.path, dot]));
+let view = { x: 0, y: 0, side: SIDE };
+let drawing = 0;
+
+// Units of the map in one pixel: the viewBox is square and shown whole.
+const unit = () => view.side / Math.min(svg.clientWidth, svg.clientHeight);
+
+function corner() {
+  const spareX = (svg.clientWidth * unit() - view.side) / 2;
+  const spareY = (svg.clientHeight * unit() - view.side) / 2;
+  return { left: view.x - spareX, top: view.y - spareY };
+}
+
+function draw() {
+  cancelAnimationFrame(drawing);
+  drawing = requestAnimationFrame(() => {
+    svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.side} ${view.side}`);
+    svg.style.setProperty("--unit", unit());
+    writeNames();
+  });
+}
+
+function writeNames() {
+  const { left, top } = corner();
+  const size = unit();
+  const boxes = [];
+  const written = [];
+  const searching = find.value.trim() !== "";
+  for (const dot of dots) {
+    if (written.length >= NAME.most) break;
+    if (searching && !dot.path.classList.contains("match")) continue;
+    const x = (dot.x - left) / size;
+    const y = (dot.y - top) / size;
+    const half = (dot.name.length * NAME.character) / 2;
+    const box = [x - half, y - 9 - NAME.height, x + half, y - 9];
+    if (box[0] < 0 || box[1] < 0 || box[2] > svg.clientWidth || box[3] > svg.clientHeight) continue;
+    if (boxes.some((b) => box[0] < b[2] && b[0] < box[2] && box[1] < b[3] && b[1] < box[3])) continue;
+    boxes.push(box);
+    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    text.setAttribute("x", dot.x);
+    text.setAttribute("y", dot.y - 10 * size);
+    text.textContent = dot.name;
+    written.push(text);
+  }
+  names.replaceChildren(...written);
+}
+
+function zoom(factor, x = svg.clientWidth / 2, y = svg.clientHeight / 2) {
+  if (factor === 0) view = { x: 0, y: 0, side: SIDE };
+  else {
+    const side = Math.min(SIDE, Math.max(SIDE / MOST_ZOOM, view.side * factor));
+    const { left, top } = corner();
+    const [atX, atY] = [left + x * unit(), top + y * unit()];
+    const share = side / view.side;
+    view = { x: atX - (atX - view.x) * share, y: atY - (atY - view.y) * share, side };
+  }
+  draw();
+}
+
+// ── pointer ──────────────────────────────────────────────────────────────────────────────────────────────────
+const pointers = new Map();
+let moved = 0;
+
+const place = (event) => {
+  const box = svg.getBoundingClientRect();
+  return { x: event.clientX - box.left, y: event.clientY - box.top };
+};
+
+svg.addEventListener("pointerdown", (event) => {
+  pointers.set(event.pointerId, place(event));
+  moved = 0;
+});
+
+addEventListener("pointermove", (event) => {
+  const before = pointers.get(event.pointerId);
+  if (before === undefined) return;
+  const now = place(event);
+  const others = [...pointers].filter(([id]) => id !== event.pointerId).map(([, at]) => at);
+  if (others.length === 1) {
+    const distance = (at) => Math.hypot(at.x - others[0].x, at.y - others[0].y) || 1;
+    zoom(distance(before) / distance(now), others[0].x, others[0].y);
+  } else {
+    view.x -= (now.x - before.x) * unit();
+    view.y -= (now.y - before.y) * unit();
+    draw();
+  }
+  moved += Math.abs(now.x - before.x) + Math.abs(now.y - before.y);
+  pointers.set(event.pointerId, now);
+});
+
+for (const name of ["pointerup", "pointercancel"]) addEventListener(name, (event) => pointers.delete(event.pointerId));
+
+svg.addEventListener("click", (event) => {
+  if (moved > 6) event.preventDefault(); // the end of a drag is not a choice
+});
+svg.addEventListener("dragstart", (event) => event.preventDefault());
+svg.addEventListener(
+  "wheel",
+  (event) => {
+    event.preventDefault();
+    const { x, y } = place(event);
+    zoom(Math.exp(Math.max(-60, Math.min(60, event.deltaY)) / 250), x, y);
+  },
+  { passive: false },
+);
+
+// ── names and search ─────────────────────────────────────────────────────────────────────────────────────────
+function showTip(dot) {
+  tip.hidden = dot === undefined;
+  if (dot === undefined) return;
+  tip.textContent = dot.label;
+  const { left, top } = corner();
+  const x = (dot.x - left) / unit();
+  tip.style.left = `${Math.min(svg.clientWidth - tip.offsetWidth - 4, Math.max(4, x - tip.offsetWidth / 2))}px`;
+  tip.style.top = `${Math.max(4, (dot.y - top) / unit() + 14)}px`;
+}
+
+svg.addEventListener("pointerover", (event) => showTip(byPath.get(event.target)));
+svg.addEventListener("pointerleave", () => showTip(undefined));
+svg.addEventListener("focusin", (event) => showTip(byPath.get(event.target.querySelector("path"))));
+svg.addEventListener("focusout", () => showTip(undefined));
+
+find.addEventListener("input", () => {
+  const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let matches = 0;
+  for (const dot of dots) {
+    const match = words.length > 0 && words.every((word) => dot.low.includes(word));
+    dot.path.classList.toggle("match", match);
+    matches += match;
+  }
+  svg.classList.toggle("finding", words.length > 0);
+  count.textContent = words.length > 0 ? `${matches} found` : "";
+  draw();
+});
+
+document.querySelector(".zoom").hidden = false;
+document.querySelector(".zoom").addEventListener("click", (event) => {
+  const factor = event.target.dataset.zoom;
+  if (factor !== undefined) zoom(Number(factor));
+});
+svg.addEventListener("keydown", (event) => {
+  if (event.key === "+" || event.key === "=") zoom(0.6);
+  else if (event.key === "-") zoom(1 / 0.6);
+  else if (event.key === "0") zoom(0);
+});
+new ResizeObserver(draw).observe(svg);
+draw();
