@@ -31,17 +31,17 @@ class Ranking:
     scores: np.ndarray
 
 
-def rank_exact(bank: Bank, queries: np.ndarray, allowed: np.ndarray, k: int) -> Iterator[Ranking]:
+def rank_exact(bank: Bank, starts: np.ndarray, queries: np.ndarray, allowed: np.ndarray, k: int) -> Iterator[Ranking]:
     """Rank documents by their best row, scanning every vector.
 
     Args:
         bank: the vectors; the rows of a document lie together.
+        starts: the first row of every document; shape (n_documents,).
         queries: shape (n_queries, d), float32.
         allowed: which documents may be returned; shape (n_documents,).
         k: how many to return for each query.
 
     """
-    starts = document_starts(bank)
     per_chunk = max(1, MAX_SCORES // max(len(bank), 1))
     for first in range(0, len(queries), per_chunk):
         chunk = queries[first : first + per_chunk]
@@ -54,7 +54,7 @@ def rank_exact(bank: Bank, queries: np.ndarray, allowed: np.ndarray, k: int) -> 
             if len(candidates) == k:
                 close = approximate[candidates[-1]] - TOLERANCE * np.linalg.norm(query)
                 candidates = np.flatnonzero(allowed & (approximate >= close))
-            yield rescore(bank, query, _rows_of(candidates, starts, len(bank)), k)
+            yield rescore(bank, query, rows_of(candidates, starts, len(bank)), k)
 
 
 def rank_by_codes(bank: Bank, codes: Codes, queries: np.ndarray, allowed: np.ndarray, k: int) -> Iterator[Ranking]:
@@ -88,13 +88,8 @@ def rescore(bank: Bank, query: np.ndarray, rows: np.ndarray, k: int) -> Ranking:
     return Ranking(ordinals[best], rows[best], exact[best])
 
 
-def document_starts(bank: Bank) -> np.ndarray:
-    """The first row of every document; shape (n_documents,)."""
-    documents = bank.documents
-    return np.flatnonzero(np.diff(documents, prepend=-1))
-
-
-def _rows_of(ordinals: np.ndarray, starts: np.ndarray, n_rows: int) -> np.ndarray:
+def rows_of(ordinals: np.ndarray, starts: np.ndarray, n_rows: int) -> np.ndarray:
+    """The rows of documents, where `starts` holds every document's first row; ascending if `ordinals` is."""
     if len(starts) == n_rows:
         return ordinals
     ends = np.append(starts[1:], n_rows)

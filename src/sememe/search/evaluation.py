@@ -53,11 +53,8 @@ def evaluate(
     queries, qrels = read_collection(collection, split)
     report = {}
     for name in pipelines:
-        found = index.search_batch(list(queries.values()), DEPTH, mode=name)
-        run = {
-            query_id: {hit.document.id: hit.score for hit in hits}
-            for query_id, hits in zip(queries, found, strict=True)
-        }
+        rankings = index.rank_batch(list(queries.values()), DEPTH, mode=name)
+        run = dict(zip(queries, rankings, strict=True))
         if runs is not None:
             write_run(runs / f"{name}.trec", run, tag=name)
         report[name] = {**evaluate_run(run, qrels), **_latency(index, list(queries.values()), name)}

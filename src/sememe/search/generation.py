@@ -14,6 +14,7 @@ import numpy as np
 
 from sememe.bank import Bank
 from sememe.corpus import Document, Window
+from sememe.search.dense import rows_of
 from sememe.search.records import FILES, Records
 
 
@@ -31,6 +32,7 @@ class Generation:
         self.bank = bank
         self.records = Records(bank.journal)
         self.live = np.ones(len(self.records), bool)
+        self._starts = np.zeros(0, np.int64)
         for commit in bank.journal.commits:
             self.live[commit.payload.get("deleted", [])] = False
 
@@ -59,6 +61,17 @@ class Generation:
     def complete(self) -> bool:
         """Whether the build that made it reached the end of its corpus."""
         return any(commit.payload.get("complete") for commit in self.bank.journal.commits)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """The first bank row of every document; shape (n_documents,)."""
+        if len(self._starts) != len(self.records):
+            self._starts = np.flatnonzero(np.diff(self.bank.documents, prepend=-1))
+        return self._starts
+
+    def rows_of(self, ordinals: np.ndarray) -> np.ndarray:
+        """The bank rows of documents, ascending if `ordinals` is; shape (n,)."""
+        return rows_of(ordinals, self.starts, len(self.bank))
 
     def ordinals(self) -> dict[str, int]:
         """The ordinal of every live document by its id."""

@@ -221,9 +221,7 @@ class Index:
 
         """
         self.document(document_id)
-        ordinal = self._by_id()[document_id]
-        first, last = np.searchsorted(self.bank.documents, [ordinal, ordinal + 1])
-        return np.arange(first, last)
+        return self._generation.rows_of(np.asarray([self._by_id()[document_id]]))
 
     def text(self, row: int) -> str:
         """What was encoded into a bank row: the title and the window's text."""
@@ -318,6 +316,12 @@ class Index:
         """`search` for many queries at once: they are encoded and scored together."""
         searcher = Searcher(self, self._generation, self._parts)
         return searcher.search(queries, k, mode=mode, where=where, explain=explain, steer=steer)
+
+    def rank_batch(
+        self, queries: Sequence[str], k: int, *, mode: str = "dense", where: Filter | None = None
+    ) -> list[dict[str, float]]:
+        """As `search_batch`, but only ids and scores, the best first: no document is read. For evaluation."""
+        return Searcher(self, self._generation, self._parts).rank(queries, k, mode=mode, where=where)
 
     def query_vector(
         self, query: str | np.ndarray, *, explain: Atoms | None = None, steer: Mapping[int, float] | None = None
@@ -460,7 +464,7 @@ def _describe(encoder: Encoder) -> dict[str, Any]:
 
 
 def _created(path: Path, manifest: Manifest, encoder: Encoder, resume: bool) -> Index:
-    if path.exists() and any(path.iterdir()) and not (resume and _is_unborn(path)):
+    if path.exists() and list(path.iterdir()) and not (resume and _is_unborn(path)):
         raise ArtifactError(
             "already exists", where=str(path), hint="Resume it with --resume (resume=True), or choose another path"
         )
@@ -481,7 +485,7 @@ def _created(path: Path, manifest: Manifest, encoder: Encoder, resume: bool) -> 
 
 
 def _is_unborn(path: Path) -> bool:
-    return all(child.name.startswith((".", "g0")) for child in path.iterdir())
+    return all(child.name.startswith((".", "g0")) for child in list(path.iterdir()))
 
 
 def _resumed(path: Path, wanted: Manifest, encoder: Encoder) -> Index | None:
@@ -521,11 +525,9 @@ def _opened(path: Path, encoder: Encoder | None, *, writable: bool) -> Index:
 
 def _copy(old: Generation, new: Generation, ordinals: Sequence[int]) -> None:
     documents = [old.records[int(ordinal)] for ordinal in ordinals]
-    firsts = np.searchsorted(old.bank.documents, ordinals)
-    lasts = np.searchsorted(old.bank.documents, np.asarray(ordinals) + 1)
-    rows = [range(first, last) for first, last in zip(firsts, lasts, strict=True)]
-    spans = [[old.records.window(row) for row in of_document] for of_document in rows]
-    new.add(documents, spans, old.bank[np.concatenate([np.asarray(r) for r in rows])])
+    rows = [old.rows_of(np.asarray([ordinal])) for ordinal in ordinals]
+    spans = [[old.records.window(int(row)) for row in of_document] for of_document in rows]
+    new.add(documents, spans, old.bank[np.concatenate(rows)])
 
 
 def _content(document: Document, window: Window) -> str:

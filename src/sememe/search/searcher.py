@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from sememe.errors import InputError
-from sememe.search.dense import Ranking, document_starts, rank_by_codes, rank_exact, rescore
+from sememe.search.dense import Ranking, rank_by_codes, rank_exact, rescore
 from sememe.search.explaining import explain_row, steered
 from sememe.search.filters import Filter, check_filter, matches
 from sememe.search.fusion import reciprocal_rank_fusion, top_items
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 MODES = ("dense", "lexical", "hybrid")
 FUSION_DEPTH = 100  # how deep each ranking is read before fusing, at least
+
+
+class Found(NamedTuple):
+    """A ranked document before it is read from disk."""
+
+    ordinal: int
+    row: int
+    score: float
+    parts: Mapping[str, float]
 
 
 class Searcher:
@@ -43,18 +52,38 @@ class Searcher:
     ) -> list[list[Hit]]:
         """See `Index.search` and `Index.search_batch`."""
         _check(queries, k, mode, explain, steer)
+        vectors = None if mode == "lexical" else self.vectors(queries, explain, steer)
+        answers = [
+            [self._hit(found, rank) for rank, found in enumerate(ranked, start=1)]
+            for ranked in self._ranked(queries, vectors, k, mode, where)
+        ]
+        if explain is None or vectors is None:
+            return answers
+        return [self._explained(hits, vector, explain) for hits, vector in zip(answers, vectors, strict=True)]
+
+    def rank(self, queries: Sequence[str], k: int, *, mode: str, where: Filter | None) -> list[dict[str, float]]:
+        """See `Index.rank_batch`."""
+        _check(queries, k, mode, None, None)
+        ids = self._generation.records.ids
+        vectors = None if mode == "lexical" else self.vectors(queries, None, None)
+        ranked = self._ranked(queries, vectors, k, mode, where)
+        return [{ids[found.ordinal]: found.score for found in of_query} for of_query in ranked]
+
+    def _ranked(
+        self,
+        queries: Sequence[str | np.ndarray] | np.ndarray,
+        vectors: np.ndarray | None,
+        k: int,
+        mode: str,
+        where: Filter | None,
+    ) -> Iterator[list[Found]]:
         allowed = self._allowed(where)
-        if mode == "lexical":
-            return [self._lexical_hits(str(query), allowed, k) for query in queries]
-        vectors = self.vectors(queries, explain, steer)
+        if vectors is None:
+            yield from (self._by_words(str(query), allowed, k) for query in queries)
+            return
         depth = k if mode == "dense" else max(FUSION_DEPTH, k)
-        hits = []
         for query, vector, ranking in zip(queries, vectors, self._rank(vectors, allowed, depth), strict=True):
-            found = (
-                self._dense_hits(ranking) if mode == "dense" else self._fused(str(query), vector, ranking, allowed, k)
-            )
-            hits.append(self._explained(found, vector, explain) if explain is not None else found)
-        return hits
+            yield _by_meaning(ranking) if mode == "dense" else self._fused(str(query), vector, ranking, allowed, k)
 
     def vectors(
         self, queries: Sequence[str | np.ndarray] | np.ndarray, explain: Atoms | None, steer: Mapping[int, float] | None
@@ -99,53 +128,47 @@ class Searcher:
         bank, codes = self._generation.bank, self._parts.codes()
         # Few documents left by a filter are scanned faster than the codes of all.
         if codes is None or allowed.sum() < 0.05 * len(allowed):
-            return rank_exact(bank, vectors, allowed, k)
+            return rank_exact(bank, self._generation.starts, vectors, allowed, k)
         return rank_by_codes(bank, codes, vectors, allowed, k)
-
-    def _dense_hits(self, ranking: Ranking) -> list[Hit]:
-        return [
-            self._hit(int(ordinal), int(row), float(score), rank, {"dense": float(score)})
-            for rank, (ordinal, row, score) in enumerate(
-                zip(ranking.ordinals, ranking.rows, ranking.scores, strict=True), start=1
-            )
-        ]
 
     def _lexical_scores(self, query: str) -> np.ndarray:
         scores = np.zeros(len(self._generation.live), np.float32)
         scores[self._parts.live_ordinals()] = self._parts.lexical().score(query)
         return scores
 
-    def _lexical_hits(self, query: str, allowed: np.ndarray, k: int) -> list[Hit]:
+    def _by_words(self, query: str, allowed: np.ndarray, k: int) -> list[Found]:
         scores = self._lexical_scores(query)
-        starts = document_starts(self._generation.bank)
+        starts = self._generation.starts
         return [
-            self._hit(int(o), int(starts[o]), float(scores[o]), rank, {"lexical": float(scores[o])})
-            for rank, o in enumerate(top_items(scores, allowed, k, at_least=0.0), start=1)
+            Found(int(o), int(starts[o]), float(scores[o]), {"lexical": float(scores[o])})
+            for o in top_items(scores, allowed, k, at_least=0.0)
         ]
 
-    def _fused(self, query: str, vector: np.ndarray, ranking: Ranking, allowed: np.ndarray, k: int) -> list[Hit]:
+    def _fused(self, query: str, vector: np.ndarray, ranking: Ranking, allowed: np.ndarray, k: int) -> list[Found]:
         lexical = self._lexical_scores(query)
         by_words = top_items(lexical, allowed, max(FUSION_DEPTH, k), at_least=0.0)
         fused = reciprocal_rank_fusion([ranking.ordinals.tolist(), by_words.tolist()], k)
         # A document that only words found still gets its exact dense score, so that every hit shows both.
-        wanted = [ordinal for ordinal, _ in fused]
-        rows = np.flatnonzero(np.isin(self._generation.bank.documents, wanted))
-        exact = rescore(self._generation.bank, vector, rows, len(wanted))
-        dense = dict(
-            zip(exact.ordinals.tolist(), zip(exact.rows.tolist(), exact.scores.tolist(), strict=True), strict=True)
-        )
+        wanted = np.sort([ordinal for ordinal, _ in fused])
+        exact = rescore(self._generation.bank, vector, self._generation.rows_of(wanted), len(wanted))
+        best = zip(exact.ordinals.tolist(), exact.rows.tolist(), exact.scores.tolist(), strict=True)
+        dense = {ordinal: (row, score) for ordinal, row, score in best}
         return [
-            self._hit(o, dense[o][0], score, rank, {"dense": dense[o][1], "lexical": float(lexical[o])})
-            for rank, (o, score) in enumerate(fused, start=1)
+            Found(o, dense[o][0], score, {"dense": dense[o][1], "lexical": float(lexical[o])}) for o, score in fused
         ]
 
-    def _hit(self, ordinal: int, row: int, score: float, rank: int, parts: Mapping[str, float]) -> Hit:
+    def _hit(self, found: Found, rank: int) -> Hit:
         records = self._generation.records
-        return Hit(records[ordinal], score, rank, row, records.window(row), parts)
+        return Hit(records[found.ordinal], found.score, rank, found.row, records.window(found.row), found.parts)
 
     def _explained(self, hits: list[Hit], vector: np.ndarray, atoms: Atoms) -> list[Hit]:
         bank = self._generation.bank
         return [replace(hit, explanation=explain_row(atoms, vector, bank[[hit.row]][0])) for hit in hits]
+
+
+def _by_meaning(ranking: Ranking) -> list[Found]:
+    columns = zip(ranking.ordinals.tolist(), ranking.rows.tolist(), ranking.scores.tolist(), strict=True)
+    return [Found(ordinal, row, score, {"dense": score}) for ordinal, row, score in columns]
 
 
 def _check(
