@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +47,7 @@ def test_windows_cover_all_tokens_and_share_exactly_the_overlap(words, max_token
     assert sorted({i for tokens in inside for i in tokens}) == list(range(len(spans)))
     assert all(len(tokens) <= max_tokens for tokens in inside)
     assert all(len(tokens) == max_tokens for tokens in inside[:-1])
-    for left, right in zip(inside, inside[1:], strict=False):
+    for left, right in pairwise(inside):
         assert len(set(left) & set(right)) == overlap
         assert right[-1] > left[-1]
     assert cut[0].start == 0

@@ -13,10 +13,11 @@ import numpy as np
 
 from sememe import artifact, disk
 from sememe.bank import Bank
-from sememe.corpus import Corpus, Document, Window, windows
+from sememe.corpus import Corpus, Document, Window
 from sememe.errors import ArtifactError, InputError, ModelError
 from sememe.models import Encoder
 from sememe.progress import progress
+from sememe.search import folders
 from sememe.search.config import IndexConfig
 from sememe.search.filters import Filter
 from sememe.search.generation import Generation
@@ -24,6 +25,7 @@ from sememe.search.hits import Hit
 from sememe.search.learning import learn_atoms
 from sememe.search.manifest import MANIFEST, Manifest
 from sememe.search.parts import Parts
+from sememe.search.passages import content, windows_of
 from sememe.search.searcher import Searcher
 
 if TYPE_CHECKING:
@@ -88,9 +90,11 @@ class Index:
         config = config if config is not None else IndexConfig(**settings)
         source = corpus.source if isinstance(corpus, Corpus) else "documents"
         manifest = Manifest(_describe(encoder), source, config)
-        index = _resumed(path, manifest, encoder) if resume and path.exists() else None
-        if index is None:
-            index = _created(path, manifest, encoder, resume)
+        if resume and path.exists() and not folders.is_unborn(path):
+            manifest, generation = folders.resume(path, manifest)
+        else:
+            generation = folders.create(path, manifest, resume=resume)
+        index = cls(path, manifest, generation, encoder)
         if not index._generation.complete:
             done = len(index._generation.records)
             remaining = index._skip_known(iter(corpus), done)
@@ -119,7 +123,7 @@ class Index:
         path = Path(path)
         if not path.is_dir():
             raise ArtifactError("does not exist", where=str(path), hint="Make it with: sememe index SOURCE --path IDX")
-        index = _opened(path, encoder, writable=writable)
+        index = cls(path, *folders.open_folder(path, writable=writable), encoder)
         if not index._generation.complete:
             n = len(index)
             index.close()
@@ -226,7 +230,7 @@ class Index:
     def text(self, row: int) -> str:
         """What was encoded into a bank row: the title and the window's text."""
         document, window = self.row(row)
-        return _content(document, window)
+        return content(document, window)
 
     @staticmethod
     def is_index(path: str | Path) -> bool:
@@ -379,23 +383,9 @@ class Index:
 
         A kill leaves the old generation in force.
         """
-        old, manifest = self._generation, self._manifest.next()
-        new = Generation.create(
-            manifest.folder(self.path), self.bank.dimensions, self.config.dtype, self.bank.provenance
-        )
-        try:
-            for ordinals in _chunks(iter(np.flatnonzero(old.live)), 4096):
-                _copy(old, new, ordinals)
-            new.finish()
-            manifest.write(self.path)
-        except BaseException:
-            new.close()
-            self._manifest.remove_others(self.path)
-            raise
-        old.close()
-        self._manifest, self._generation, self._ordinals = manifest, new, None
-        manifest.remove_others(self.path)
-        self._parts = Parts(manifest, self.path, new)
+        self._manifest, self._generation = folders.compact(self.path, self._manifest, self._generation)
+        self._ordinals = None
+        self._parts = Parts(self._manifest, self.path, self._generation)
         self.prepare()
 
     def prepare(self) -> None:
@@ -425,22 +415,13 @@ class Index:
                     hint="Give every document its own id, or use Index.replace",
                 )
             seen.add(document.id)
-        spans = [self._windows(document) for document in documents]
-        texts = [_content(document, w) for document, ws in zip(documents, spans, strict=True) for w in ws]
+        spans = [windows_of(document, self.encoder, self.config.overlap) for document in documents]
+        texts = [content(document, w) for document, ws in zip(documents, spans, strict=True) for w in ws]
         first = len(self._generation.records)
         self._generation.add(documents, spans, self.encoder.encode_document(texts), deleted)
         for number, document in enumerate(documents):
             known.pop(document.id, None)  # a replaced document moves to the end, as in the order of adding
             known[document.id] = first + number
-
-    def _windows(self, document: Document) -> list[Window]:
-        room = self.encoder.max_tokens
-        if document.title:
-            room -= min(len(self.encoder.token_spans(document.title)), room // 2)
-        if len(document.text) <= room:  # a token has at least one character
-            return [Window(0, len(document.text))]
-        overlap = min(self.config.overlap, room // 2)
-        return windows(document.text, self.encoder.token_spans(document.text), room, overlap)
 
     def _skip_known(self, documents: Iterator[Document], done: int) -> Iterator[Document]:
         known = self._generation.records.ids
@@ -461,78 +442,6 @@ def _describe(encoder: Encoder) -> dict[str, Any]:
         "dimensions": encoder.dimensions,
         "normalizes": encoder.normalizes,
     }
-
-
-def _created(path: Path, manifest: Manifest, encoder: Encoder, resume: bool) -> Index:
-    if path.exists() and list(path.iterdir()) and not (resume and _is_unborn(path)):
-        raise ArtifactError(
-            "already exists", where=str(path), hint="Resume it with --resume (resume=True), or choose another path"
-        )
-    path.mkdir(parents=True, exist_ok=True)
-    manifest.remove_others(path)
-    (manifest.folder(path)).mkdir(exist_ok=True)
-    for leftover in manifest.folder(path).iterdir():
-        leftover.unlink()
-    provenance = {
-        "model": encoder.name,
-        "model_fingerprint": encoder.fingerprint,
-        "site": "pooled",
-        "corpus": manifest.corpus,
-    }
-    generation = Generation.create(manifest.folder(path), encoder.dimensions, manifest.config.dtype, provenance)
-    manifest.write(path)
-    return Index(path, manifest, generation, encoder)
-
-
-def _is_unborn(path: Path) -> bool:
-    return all(child.name.startswith((".", "g0")) for child in list(path.iterdir()))
-
-
-def _resumed(path: Path, wanted: Manifest, encoder: Encoder) -> Index | None:
-    if _is_unborn(path):
-        return None
-    index = _opened(path, encoder, writable=True)
-    found = index._manifest
-    differing = [
-        f"{name} was {old!r} and is now {new!r}"
-        for name, old, new in [
-            ("encoder", found.encoder["fingerprint"], wanted.encoder["fingerprint"]),
-            ("corpus", found.corpus, wanted.corpus),
-            ("settings", asdict(found.config), asdict(wanted.config)),
-        ]
-        if old != new
-    ]
-    if differing:
-        index.close()
-        raise ArtifactError(
-            f"cannot be resumed: {'; '.join(differing)}",
-            where=str(path),
-            hint="Use the same arguments, or choose another path",
-        )
-    return index
-
-
-def _opened(path: Path, encoder: Encoder | None, *, writable: bool) -> Index:
-    manifest = Manifest.read(path)
-    generation = Generation.open(manifest.folder(path), writable=writable)
-    if writable:
-        if Manifest.read(path) != manifest:  # a compaction finished between reading and locking
-            generation.close()
-            return _opened(path, encoder, writable=writable)
-        manifest.remove_others(path)
-    return Index(path, manifest, generation, encoder)
-
-
-def _copy(old: Generation, new: Generation, ordinals: Sequence[int]) -> None:
-    documents = [old.records[int(ordinal)] for ordinal in ordinals]
-    rows = [old.rows_of(np.asarray([ordinal])) for ordinal in ordinals]
-    spans = [[old.records.window(int(row)) for row in of_document] for of_document in rows]
-    new.add(documents, spans, old.bank[np.concatenate(rows)])
-
-
-def _content(document: Document, window: Window) -> str:
-    text = document.text[window.start : window.end]
-    return f"{document.title}\n{text}" if document.title else text
 
 
 def _without_bytes(info: dict[str, Any]) -> dict[str, Any]:
