@@ -104,4 +104,4 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def leftovers(folder: Path) -> list[str]:
     """Temporary files and folders that somebody forgot, anywhere below `folder`."""
-    return sorted(str(path.relative_to(folder)) for pattern in ("*.tmp", "*.previous") for path in folder.rglob(pattern))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in (".tmp", ".previous"))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors.numpy import load as load_tensors
@@ -27,6 +27,8 @@ CHECKSUM = "sha256"
 FORMAT_VERSION = 1
 MAX_CARD_BYTES = 64 << 20
 MAX_HEADER_BYTES = 100_000_000
+
+Result = TypeVar("Result")
 
 
 def save(
@@ -47,9 +49,10 @@ def save(
 
     Raises:
         ArtifactError: `path` is a file or a folder of something else, or cannot be written.
+
     """
     path = Path(path)
-    if path.is_dir() and any(path.iterdir()) and not (path / CARD).is_file():
+    if path.is_dir() and list(path.iterdir()) and not (path / CARD).is_file():
         raise ArtifactError(
             f"is not {_a(kind)} folder, so it is not replaced", where=str(path), hint="Choose another path"
         )
@@ -79,13 +82,22 @@ def load(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, 
 
     """
     path = Path(path)
+    return _read_whole(path, lambda: _load(path, kind))
+
+
+def _load(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    card = _load_card(path, kind)
+    return _load_files(path, card), card
+
+
+def _read_whole(path: Path, read: Callable[[], Result]) -> Result:
+    """Read a folder that another process may be replacing: what looks like damage may be two versions, or none."""
     while True:
-        card = load_card(path, kind)
+        before = disk.standing(path)
         try:
-            return _load_files(path, card), card
+            return read()
         except ArtifactError:
-            # Another process may have replaced the folder since its card was read: then this is no damage.
-            if load_card(path, kind) == card:
+            if disk.standing(path) == before:
                 raise
 
 
@@ -113,7 +125,10 @@ def load_card(path: str | Path, kind: str) -> dict[str, Any]:
 
     """
     path = Path(path)
-    disk.recover(path)
+    return _read_whole(path, lambda: _load_card(path, kind))
+
+
+def _load_card(path: Path, kind: str) -> dict[str, Any]:
     if not (path / CARD).is_file():
         raise ArtifactError(f"is not {_a(kind)} folder: it has no {CARD}", where=str(path), hint="Check the path")
     card = load_json(path / CARD)
@@ -174,9 +189,9 @@ def load_json(path: Path) -> dict[str, Any]:
         ArtifactError: it is missing, too large, nested too deeply, or not a JSON object.
 
     """
-    if path.is_file() and path.stat().st_size > MAX_CARD_BYTES:
-        raise ArtifactError(f"is too large for a card ({path.stat().st_size} bytes)", where=str(path))
-    data = disk.read_file(path)
+    data = disk.read_file(path, MAX_CARD_BYTES + 1)
+    if len(data) > MAX_CARD_BYTES:
+        raise ArtifactError(f"is too large for a card (more than {MAX_CARD_BYTES} bytes)", where=str(path))
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -6,6 +6,7 @@ point, so library code must call `disk.write(...)`, never a bound copy of it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -37,6 +38,7 @@ def reported(path: Path) -> Iterator[None]:
 
     Raises:
         ArtifactError: the disk is full, failing or write-protected.
+
     """
     try:
         yield
@@ -65,6 +67,7 @@ def make_folder(path: Path) -> None:
 
     Raises:
         ArtifactError: a file is in the way, or the place is write-protected.
+
     """
     path = Path(os.path.abspath(path))
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -91,6 +94,7 @@ def write_file(path: Path, data: Buffer) -> None:
 
     Raises:
         ArtifactError: it cannot be written; an older file at `path` is untouched.
+
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -111,42 +115,63 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         ArtifactError: `path` is a file, or the folder cannot be written; an older folder at `path` then stays.
+
     """
     path = Path(os.path.abspath(path))
     make_folder(path.parent)
     recover(path)
     if path.exists() and not path.is_dir():
         raise ArtifactError("is a file, not a folder", where=str(path), hint="Choose another path")
-    with reported(path):
-        _remove_abandoned(path)
+    with reported(path), _temporary_sibling(path) as temporary:
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            if file.is_file():
+                with open(file, "rb+") as stream:
+                    fsync(stream)
+            elif file.is_dir():
+                sync_folder(file)
+        sync_folder(temporary)
+        _swap(temporary, path)
+
+
+@contextmanager
+def _temporary_sibling(path: Path) -> Iterator[Path]:
+    _remove_abandoned(path)
+    while True:
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
-        with reported(path), _held(temporary):
+        with _held(temporary) as stands:
+            if not stands:
+                continue  # another writer's `_remove_abandoned` was faster than our hold
             temporary.chmod(0o755)
-            yield temporary
-            for file in sorted(temporary.rglob("*")):
-                if file.is_file():
-                    with open(file, "rb+") as stream:
-                        fsync(stream)
-                elif file.is_dir():
-                    sync_folder(file)
-            sync_folder(temporary)
-            _swap(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            try:
+                yield temporary
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+            return
 
 
 def _swap(new: Path, path: Path) -> None:
+    while True:
+        try:
+            recover(path)  # waits for another writer who is between the two renames
+            return _swap_once(new, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            # Another writer put a folder there in the meantime: ours comes later and replaces it.
+
+
+def _swap_once(new: Path, path: Path) -> None:
     with _held(path) as stands:
         if not stands:
             replace(new, path)
             return
         previous = _previous(path)
-        replace(path, previous)
         try:
+            replace(path, previous)
             replace(new, path)
         except BaseException:
-            if not path.exists():  # else the new one stands, and only making that durable failed
+            if not path.exists():  # else nothing was moved yet, or a new one stands
                 os.replace(previous, path)
             raise
         shutil.rmtree(previous, ignore_errors=True)
@@ -162,25 +187,47 @@ def recover(path: Path) -> None:
             os.replace(previous, path)
 
 
+def standing(path: Path) -> tuple[int, int] | None:
+    """Which folder now stands at `path`; a replacement that is going on is waited for, an interrupted one recovered.
+
+    Read, and compare before and after: if it changed, another process replaced the folder while it was read.
+    """
+    recover(path)
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_ctime_ns
+
+
 @contextmanager
-def _held(folder: Path) -> Iterator[bool]:
-    """Hold a folder, under whatever name, against other processes; False: there is none.
+def _held(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a folder, under whatever name, against other processes; False: there is none, or (no `wait`) it is held.
 
     The system lets go of it when the process dies, so nobody takes a dead writer's folder for a living one's.
     """
+    descriptor = _hold(folder, wait)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _hold(folder: Path, wait: bool) -> int | None:
     while True:
         try:
             descriptor = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
-            yield False
-            return
+            return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_at(descriptor, folder):
-                yield True
-                return
-        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
             os.close(descriptor)
+            return None
+        if _is_at(descriptor, folder):
+            return descriptor
+        os.close(descriptor)  # it was moved or deleted while we waited
 
 
 def _is_at(descriptor: int, folder: Path) -> bool:
@@ -193,14 +240,15 @@ def _is_at(descriptor: int, folder: Path) -> bool:
 def _remove_abandoned(path: Path) -> None:
     """Delete the temporary folders that killed writers of `path` left beside it."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        descriptor = os.open(leftover, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(leftover)
-        except BlockingIOError:
-            pass  # its writer is alive
-        finally:
-            os.close(descriptor)
+        if leftover.is_dir():
+            _remove_if_abandoned(leftover)
+
+
+def _remove_if_abandoned(temporary: Path) -> bool:
+    with _held(temporary, wait=False) as is_ours:
+        if is_ours:
+            shutil.rmtree(temporary)
+        return is_ours
 
 
 def _previous(path: Path) -> Path:
@@ -214,21 +262,23 @@ def remove_leftovers(folder: Path) -> list[str]:
     """
     removed = []
     for leftover in sorted(folder.glob(".*.tmp")):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
+        if not leftover.is_dir():
             leftover.unlink()
+        elif not _remove_if_abandoned(leftover):
+            continue
         removed.append(leftover.name)
     return removed
 
 
-def read_file(path: Path) -> bytes:
-    """Read a whole file.
+def read_file(path: Path, limit: int = -1) -> bytes:
+    """Read a whole file, or its first `limit` bytes.
 
     Raises:
         ArtifactError: it does not exist or cannot be read.
+
     """
     try:
-        return path.read_bytes()
+        with open(path, "rb") as stream:
+            return stream.read(limit)
     except OSError as error:
         raise ArtifactError(f"cannot be read ({error.strerror})", where=str(path)) from error

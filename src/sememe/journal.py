@@ -70,6 +70,7 @@ class Journal:
         Raises:
             ArtifactError: there is a journal already, or a file that is not ours stands in the way.
             LockedError: another process is creating it.
+
         """
         folder = Path(folder)
         disk.make_folder(folder)
@@ -95,6 +96,7 @@ class Journal:
         Raises:
             ArtifactError: it is missing or damaged; the message names the file and the place.
             LockedError: `writable`, and another process is writing.
+
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -108,6 +110,7 @@ class Journal:
 
         Raises:
             ArtifactError: the folder was replaced by another one, or damaged.
+
         """
         if self._lock is not None:
             return False  # the only writer has seen everything
@@ -137,6 +140,7 @@ class Journal:
 
         Raises:
             ArtifactError: the disk is full or failing, or this was opened for reading.
+
         """
         self._require_writer()
         end, checksum = self._pending.get(file) or (self.length(file), self.commits[-1].checksums[file])
@@ -169,6 +173,7 @@ class Journal:
 
         Raises:
             ArtifactError: the disk is full or failing, or this was opened for reading.
+
         """
         self._require_writer()
         last = self.commits[-1]
@@ -193,6 +198,7 @@ class Journal:
 
         Raises:
             ArtifactError: a file was damaged; the message gives its name and the byte range.
+
         """
         for name in files if files is not None else self.commits[0].ends:
             start = checksum = 0

@@ -16,6 +16,7 @@ class WriterLock:
     Raises:
         LockedError: another process, named by pid and host, is writing to the folder.
         ArtifactError: the folder is write-protected, full, or on a file system without locks.
+
     """
 
     def __init__(self, folder: Path) -> None:

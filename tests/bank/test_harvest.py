@@ -16,7 +16,7 @@ if importlib.util.find_spec("transformers") is None:
     pytest.skip("needs the models extra", allow_module_level=True)
 
 SITE = "layers.1.residual"
-WORDS = "the cat sat on a warm mat and looked at the small index of sparse vectors in memory".split()
+WORDS = "the cat sat on a warm mat and looked at the small index of sparse vectors in memory".split()  # noqa: SIM905
 
 
 def make_documents(n: int = 11) -> list[Document]:
@@ -34,10 +34,9 @@ def corpus_of(documents) -> Corpus:
 
 @pytest.fixture(scope="module")
 def lm(tmp_path_factory):
+    import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    import torch
 
     from sememe.models import LanguageModel
 
@@ -65,7 +64,8 @@ def lm(tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp("llama")
     LlamaForCausalLM(config).save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>").save_pretrained(folder)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")
+    fast.save_pretrained(folder)
     return LanguageModel.load(folder)
 
 

@@ -38,7 +38,7 @@ def test_the_claim_holds_on_planted_vectors(work, tmp_path):
 
 def test_atoms_that_learned_nothing_do_not_pass(work, tmp_path, monkeypatch):
     fit = Atoms.fit
-    monkeypatch.setattr(Atoms, "fit", lambda X, n, **options: fit(X, n, **{**options, "steps": 1, "revive": False}))
+    monkeypatch.setattr(Atoms, "fit", lambda X, n, **options: fit(X, n, **{**options, "steps": 1}))
     result = run_tiny(work, tmp_path)
     assert result.conditions == {SUMS: True, BELOW: False, FEW: False}
     assert not result.holds

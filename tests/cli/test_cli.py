@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from conftest import HashEncoder
+from hash_encoder import HashEncoder
 from sememe import Encoder
 from sememe.cli import VERBS, main
 
@@ -196,6 +196,6 @@ def test_doctor_plans_a_job(source, capsys):
 
 
 def test_importing_is_light():
-    code = "import sys, sememe, sememe.cli; sememe.cli.main(['--help']); print({'torch', 'numpy', 'rich'} & set(sys.modules))"
+    code = "import sys, sememe.cli as c; c.main(['--help']); print({'torch', 'numpy', 'rich'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")

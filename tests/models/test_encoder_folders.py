@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_models import TEXTS, bert_folder, byte_pairs, causal_model, randomised
 
 from sememe import disk
@@ -310,6 +312,28 @@ def test_refuses_an_architecture_that_needs_code(bert, tmp_path) -> None:
     with pytest.raises(SememeError, match="cannot be loaded by transformers"):
         Encoder.load(folder)
     assert not canary.exists()
+
+
+@pytest.fixture(scope="module")
+def tiny_encoder(bert):
+    return Encoder.load(bert)
+
+
+@given(st.lists(st.text(st.characters(), max_size=60), max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_any_text_is_encoded_or_refused(tiny_encoder, texts) -> None:
+    try:
+        vectors = tiny_encoder.encode(texts)
+    except InputError:
+        assert any("\ud800" <= character <= "\udfff" for text in texts for character in text)
+        return
+    assert vectors.shape == (len(texts), 32)
+    assert np.isfinite(vectors).all()
+    for text, vector in zip(texts, vectors, strict=True):
+        assert np.abs(tiny_encoder.encode(text) - vector).max() < 1e-5
+        spans = tiny_encoder.token_spans(text)
+        assert all(0 <= start <= end <= len(text) for start, end in spans)
+        assert spans == sorted(spans)
 
 
 def test_refuses_a_device_that_is_not_here(bert) -> None:

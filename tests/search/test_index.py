@@ -271,7 +271,7 @@ def test_two_builds_are_byte_identical(tmp_path, hash_encoder):
 
 
 def test_another_encoder_under_the_same_name_is_refused(index):
-    from conftest import HashEncoder
+    from hash_encoder import HashEncoder
 
     other = HashEncoder()
     other.fingerprint = "different"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_index import answers, make_documents
 
-from conftest import HashEncoder
+from hash_encoder import HashEncoder
 from sememe import Index, disk
 from sememe.errors import ArtifactError
 

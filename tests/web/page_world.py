@@ -13,7 +13,7 @@ from sememe.atoms import Weights
 
 HashEncoder = runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))["HashEncoder"]
 PORT = 8765
-WORDS = "red green blue cat dog bird runs sleeps flies over under big small house tree river stone cloud".split()
+WORDS = "red green blue cat dog bird runs sleeps flies over under big small house tree river stone cloud".split()  # noqa: SIM905
 N_ATOMS, DIMENSIONS = 24, 16
 
 

@@ -42,7 +42,7 @@ def take(page, base, options, suffix) -> None:
     def shot(name, path=None) -> None:
         if path is not None:
             page.goto(base + path)
-        page.wait_for_function("document.fonts.ready.then(() => true)")
+        page.evaluate("document.fonts.ready.then(() => true)")
         page.screenshot(path=options.out / f"{name}-{suffix}.png")
 
     query = quote_plus(options.query)

@@ -5,9 +5,8 @@ Nothing here needs torch except `fit`: search, labels and the web page work with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -16,6 +15,8 @@ import numpy as np
 from sememe import artifact
 from sememe.atoms.certificate import certify
 from sememe.atoms.config import AtomsConfig
+from sememe.atoms.labels import label_atoms
+from sememe.atoms.layout import lay_out
 from sememe.atoms.weights import Weights, check_codes, check_vectors
 from sememe.errors import ArtifactError, InputError
 
@@ -82,8 +83,7 @@ class Atoms:
         if n_atoms is not None:
             options["n_atoms"] = n_atoms
         given = {item.name: getattr(config, item.name) for item in fields(AtomsConfig)} if config else {}
-        coder = ThresholdSAE().set_params(**given, **{k: v for k, v in options.items()} if not config else {})
-        coder.set_params(**options).fit(data)
+        coder = ThresholdSAE().set_params(**{**given, **options}).fit(data)
         live = coder.fired_ > 0
         card = {
             "coder": "threshold",
@@ -124,6 +124,39 @@ class Atoms:
     def inverse_transform(self, codes: Any) -> np.ndarray:
         """The vectors (n, d), float32, that codes (n, n_atoms) stand for."""
         return self.weights.decode(check_codes(codes, self.n_atoms))
+
+    @property
+    def frequency(self) -> np.ndarray:
+        """On which share of the vectors it was learned from each atom is active (n_atoms,)."""
+        n_vectors: int = self.card["n_train"] + self.card["n_held_out"]
+        frequency: np.ndarray = self.fired / n_vectors
+        return frequency
+
+    def label(self, codes: csr_matrix, texts: Iterable[str]) -> None:
+        """Name every atom by the words of the texts that it is most active on; see `sememe.atoms.labels`.
+
+        Args:
+            codes: shape (n, n_atoms), from `transform`.
+            texts: the n texts, in the order of the codes' rows.
+        """
+        self.labels = label_atoms(check_codes(codes, self.n_atoms), texts)
+
+    def nearest(self, atom: int, n: int) -> list[tuple[int, float]]:
+        """The `n` other atoms with the largest cosine to an atom, with that cosine.
+
+        Raises:
+            InputError: there is no such atom.
+        """
+        if not 0 <= atom < self.n_atoms:
+            raise InputError(f"there is no atom {atom}: the dictionary has atoms 0 to {self.n_atoms - 1}")
+        cosines = self.decoder @ self.decoder[atom]
+        cosines[atom] = -np.inf
+        best = np.argsort(-cosines, kind="stable")[: min(n, self.n_atoms - 1)]
+        return [(int(other), float(cosines[other])) for other in best]
+
+    def map(self) -> np.ndarray:
+        """A place in the plane for every atom, similar atoms near each other (n_atoms, 2), float32."""
+        return lay_out(self.decoder)
 
     def contributions(self, query: np.ndarray, vector: np.ndarray) -> Contributions:
         """Take the score <query, vector> apart into atoms, bias and residual, exactly (float64 sums).

@@ -15,7 +15,7 @@ _BLOCK = 1024
 
 
 def mutual_coherence(decoder: np.ndarray) -> float:
-    """mu = max over i != j of |<d_i, d_j>| for unit-norm rows d_i (n_atoms, d); 0 for fewer than two atoms."""
+    """Mu = max over i != j of |<d_i, d_j>| for unit-norm rows d_i (n_atoms, d); 0 for fewer than two atoms."""
     n = len(decoder)
     largest = 0.0
     for start in range(0, n, _BLOCK):

@@ -25,12 +25,11 @@ class AtomsConfig:
     n_atoms: int = option(4096, "how many atoms to learn")
     target_active: float = option(32.0, "mean number of active atoms per vector to aim at")
     penalty: float | None = option(None, "fixed weight of the L0 penalty, instead of aiming at --target-active")
-    steps: int | None = option(None, "training steps; chosen from the number of vectors when left out")
-    batch_size: int = option(512, "vectors per training step")
-    learning_rate: float = option(1e-3, "peak learning rate of Adam")
-    threshold: float = option(0.1, "initial activation threshold")
-    bandwidth: float = option(0.1, "width of the window around a threshold in which it receives a gradient")
-    revive: bool = option(True, "re-initialise dead atoms during training")
+    steps: int | None = option(None, "training steps (default 2000)")
+    batch_size: int = option(256, "vectors per training step")
+    learning_rate: float = option(6e-3, "peak learning rate of Adam")
+    bandwidth: float = option(0.5, "width of the window in which a threshold receives a gradient, in thresholds")
+    tie: float = option(5.0, "how strongly the encoder is drawn towards the decoder, in learning rates; 0 for not")
     held_out: float = option(0.1, "share of the vectors kept out of training, to measure R2 on")
     random_state: int = option(0, "seed")
 
@@ -42,6 +41,8 @@ class AtomsConfig:
             value = getattr(self, item.name)
             if accept is not None and not accept(value):
                 found.append(f"{item.name} must be {allowed}, not {value!r}")
+        if not found and self.target_active > self.n_atoms:
+            found.append(f"target_active is {self.target_active}, more than the {self.n_atoms} atoms there are")
         return found
 
     def check(self) -> None:
@@ -78,9 +79,8 @@ _LIMITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "steps": ("a whole number of at least 1, or None", lambda v: v is None or _at_least(1)(v)),
     "batch_size": ("a whole number of at least 1", _at_least(1)),
     "learning_rate": ("a number above 0", _positive),
-    "threshold": ("a number above 0", _positive),
-    "bandwidth": ("a number above 0", _positive),
-    "revive": ("True or False", lambda v: isinstance(v, bool)),
+    "bandwidth": ("a number above 0 and below 2", lambda v: _positive(v) and v < 2),
+    "tie": ("a number of at least 0", lambda v: _is_number(v) and v >= 0),
     "held_out": ("a number between 0 and 0.9", lambda v: _is_number(v) and 0 < v <= 0.9),
     "random_state": ("a whole number of at least 0", _at_least(0)),
 }

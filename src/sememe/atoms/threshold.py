@@ -16,6 +16,7 @@ from sememe.errors import InputError, NotFittedError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+    from sememe.atoms.training import Trained
     from sememe.bank import Bank
 
 
@@ -43,7 +44,7 @@ class ThresholdSAE(AtomsConfig):
         self.weights_: Weights = trained.weights
         self.n_iter_: int = trained.steps
         self.n_features_in_: int = trained.weights.dimensions
-        self.report_, self.fired_ = _report(trained.weights, rows, self, trained.steps)
+        self.report_, self.fired_ = _report(trained, rows, self)
         return self
 
     def transform(self, X: np.ndarray) -> csr_matrix:
@@ -82,9 +83,9 @@ class ThresholdSAE(AtomsConfig):
         return self.weights_
 
 
-def _report(weights: Weights, rows: Rows, config: AtomsConfig, steps: int) -> tuple[dict[str, Any], np.ndarray]:
+def _report(trained: Trained, rows: Rows, config: AtomsConfig) -> tuple[dict[str, Any], np.ndarray]:
     """What the card says about a fit, held-out figures first, and how often each atom fired."""
-    kept, seen = score(weights, rows, rows.held_out), score(weights, rows, rows.train)
+    kept, seen = (score(trained.weights, rows, which) for which in (rows.held_out, rows.train))
     fired = kept.fired + seen.fired
     n = kept.rows + seen.rows
     report = {
@@ -96,7 +97,8 @@ def _report(weights: Weights, rows: Rows, config: AtomsConfig, steps: int) -> tu
         "n_train": seen.rows,
         "n_held_out": kept.rows,
         "seed": config.random_state,
-        "steps": steps,
+        "steps": trained.steps,
+        "penalty": trained.penalty,
     }
     return {**report, "warnings": _warnings(report, config, rows)}, fired
 

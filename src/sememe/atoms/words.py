@@ -101,9 +101,7 @@ def _stems(written: list[str]) -> tuple[np.ndarray, int]:
 
     numbers = _Numbers()
     stems = Stemmer.Stemmer("english").stemWords(written)
-    of = [
-        -1 if word in _STOP or len(word) < 2 else numbers[stem] for word, stem in zip(written, stems, strict=True)
-    ]
+    of = [-1 if word in _STOP or len(word) < 2 else numbers[stem] for word, stem in zip(written, stems, strict=True)]
     return np.array(of, np.int64), len(numbers)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from sememe.bank import layout
 from sememe.bank.encoding import SCALE, STORED, Encoded, check_rows, decode, encode
 from sememe.bank.layout import DOCUMENTS, IDS, POSITIONS, SCALES, VECTORS
+from sememe.bank.mapped import MappedRows
 from sememe.bank.rows import row_numbers, shuffled_groups
 from sememe.errors import InputError
 from sememe.journal import Journal
@@ -37,6 +38,7 @@ class Bank:
         documents: the document's ordinal of every row; shape (n,), int64, memory-mapped, read-only.
         positions: the token's or window's position in its document; shape (n,), int32, memory-mapped, read-only.
         journal: the commits. An index keeps further files in the bank's folder and commits them with it.
+
     """
 
     documents: np.ndarray
@@ -74,6 +76,7 @@ class Bank:
         Raises:
             InputError: the dimensions, the dtype or the provenance cannot be used.
             ArtifactError: there is a bank already, or the folder cannot be written.
+
         """
         header = layout.make_header(dimensions, dtype, provenance)
         return cls(Journal.create(path, [*layout.files(dtype), *extra_files], header))
@@ -90,6 +93,7 @@ class Bank:
         Raises:
             ArtifactError: it is not a bank, is damaged, or is of a newer format; the message names the file.
             LockedError: `writable`, and another process is writing.
+
         """
         journal = layout.open_journal(Path(path), writable=writable)
         try:
@@ -134,6 +138,7 @@ class Bank:
 
         Raises:
             InputError: shape, type or a number cannot be used; the message names the row. Nothing is appended.
+
         """
         vectors = self._checked(vectors)
         first = len(self) + self._n_pending
@@ -164,9 +169,13 @@ class Bank:
 
         Raises:
             ArtifactError: the disk is full or failing; everything since the last commit is then rolled back.
+
         """
-        self._n_pending = 0
-        self.journal.commit(payload or {})
+        try:
+            self.journal.commit(payload or {})
+        except BaseException:
+            self.rollback()
+            raise
         self._map()
 
     def rollback(self) -> None:
@@ -179,6 +188,7 @@ class Bank:
 
         Raises:
             ArtifactError: the folder was replaced by another bank.
+
         """
         is_new = self.journal.refresh()
         if is_new:
@@ -192,6 +202,7 @@ class Bank:
 
         Raises:
             InputError: not a slice or one-dimensional integers, or out of range.
+
         """
         if isinstance(rows, slice):
             return self._read(rows)
@@ -228,6 +239,7 @@ class Bank:
             start_batch: how many batches to skip, counted over all epochs, to go on where an earlier run stopped.
                 Skipping reads nothing that is not needed.
             buffer_rows: rows held in memory; by default as many as make 256 MiB of float32.
+
         """
         layout.positive(batch_size, "batch_size")
         buffer_rows = layout.positive(buffer_rows or max(1, BUFFER_BYTES // (4 * self.dimensions)), "buffer_rows")
@@ -251,6 +263,7 @@ class Bank:
 
         Raises:
             InputError: there is no such row, or the bank was given no document ids.
+
         """
         number = int(row_numbers([row], len(self))[0])
         ordinal = int(self.documents[number])
@@ -263,6 +276,7 @@ class Bank:
 
         Raises:
             ArtifactError: a file is damaged; the message names it and the bytes.
+
         """
         self.journal.verify()
 
@@ -285,26 +299,24 @@ class Bank:
         n = layout.n_rows(self.journal, self.dimensions, self.dtype)
         self._n_pending = 0
         self._document_ids = []
-        self._vectors = self._mapped(VECTORS, STORED[self.dtype], (n, self.dimensions))
-        self._scales = self._mapped(SCALES, SCALE, (n,)) if self.dtype == "int8" else None
-        self.documents = self._mapped(DOCUMENTS, layout.INTEGERS[DOCUMENTS], (n,))
-        self.positions = self._mapped(POSITIONS, layout.INTEGERS[POSITIONS], (n,))
-
-    def _mapped(self, file: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-        if shape[0] == 0:  # an empty file cannot be mapped
-            return np.zeros(shape, dtype)
-        # A plain array: np.memmap's own class makes every small read slower, and hides copies when pickled.
-        return np.asarray(np.memmap(self.journal.path(file), dtype, "r", shape=shape))
+        path = self.journal.path
+        self._vectors = MappedRows(path(VECTORS), STORED[self.dtype], (n, self.dimensions))
+        self._scales = MappedRows(path(SCALES), SCALE, (n,)) if self.dtype == "int8" else None
+        self.documents = MappedRows(path(DOCUMENTS), layout.INTEGERS[DOCUMENTS], (n,)).array
+        self.positions = MappedRows(path(POSITIONS), layout.INTEGERS[POSITIONS], (n,)).array
 
     def _read(self, rows: slice | np.ndarray) -> np.ndarray:
-        return decode(Encoded(self._vectors[rows], None if self._scales is None else self._scales[rows]))
+        # A bank small enough to be verified when it is opened has just been read.
+        if isinstance(rows, np.ndarray) and self.nbytes > VERIFY_BYTES:
+            self._vectors.announce(rows)
+        return decode(Encoded(self._vectors.array[rows], None if self._scales is None else self._scales.array[rows]))
 
     def _checked(self, vectors: np.ndarray) -> np.ndarray:
         vectors = np.asarray(vectors)
         where = f"vectors with shape {vectors.shape}"
         if vectors.ndim != 2 or vectors.shape[1] != self.dimensions:
             raise InputError(f"the bank holds vectors of shape (n, {self.dimensions})", where=where)
-        if vectors.dtype not in (np.float16, np.float32, np.float64):
+        if vectors.dtype.kind != "f":
             hint = "Turn them into float32 first"
             raise InputError(f"are {vectors.dtype}, not floating-point numbers", where=where, hint=hint)
         for start, stop in self._blocks(len(vectors)):

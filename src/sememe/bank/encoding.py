@@ -44,6 +44,7 @@ def check_rows(vectors: np.ndarray, dtype: str, first_row: int) -> None:
 
     Raises:
         InputError: a number is NaN, infinite or too large; the message names the row.
+
     """
     with np.errstate(invalid="ignore"):
         good = (np.abs(vectors) <= _LARGEST[dtype]).all(axis=1)

@@ -45,6 +45,7 @@ def make_header(dimensions: int, dtype: str, provenance: Mapping[str, Any]) -> d
 
     Raises:
         InputError: a value cannot be used.
+
     """
     if dtype not in STORED:
         raise InputError(
@@ -76,6 +77,7 @@ def read_header(journal: Journal) -> Header:
 
     Raises:
         ArtifactError: it is not a bank's, or from a newer version.
+
     """
     header, where = journal.header, str(journal.folder)
     if header.get("format") != FORMAT:
@@ -105,6 +107,7 @@ def n_rows(journal: Journal, dimensions: int, dtype: str) -> int:
 
     Raises:
         ArtifactError: the files hold different numbers of rows.
+
     """
     widths = {VECTORS: STORED[dtype].itemsize * dimensions, **{name: kind.itemsize for name, kind in INTEGERS.items()}}
     if dtype == "int8":
@@ -141,6 +144,7 @@ def integers(values: Sequence[int] | np.ndarray | None, n: int, default: np.ndar
 
     Raises:
         InputError: not integers, not one a row, negative, or too large.
+
     """
     dtype, name = INTEGERS[file], file.removesuffix(".bin")
     array = default if values is None else np.asarray(values)
@@ -159,6 +163,7 @@ def positive(value: int, name: str) -> int:
 
     Raises:
         InputError: it is not.
+
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise InputError(f"must be a whole number of at least 1, not {value!r}", where=name)

@@ -17,6 +17,7 @@ def row_numbers(rows: Any, n_rows: int) -> np.ndarray:
 
     Raises:
         InputError: it is not integers, not one-dimensional, or out of range.
+
     """
     index = np.asarray(rows)
     if index.size == 0 and index.ndim == 1:
@@ -45,6 +46,7 @@ def shuffled_groups(
 
     Yields:
         The slices to read, sorted, and the order of the rows in them.
+
     """
     block = max(1, buffer_rows // _BLOCKS_A_BUFFER)
     starts = np.arange(0, n_rows, block)

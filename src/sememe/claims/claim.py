@@ -147,7 +147,8 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """What a result file holds."""
-        return {**asdict(self), "holds": self.holds, "threshold": self.threshold}
+        conditions = [{"text": text, "held": held} for text, held in self.conditions.items()]  # a list keeps its order
+        return {**asdict(self), "conditions": conditions, "holds": self.holds, "threshold": self.threshold}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str) -> Result:
@@ -158,9 +159,11 @@ class Result:
 
         """
         try:
-            return cls(**{name: values[name] for name in cls.__dataclass_fields__})
+            fields = {name: values[name] for name in cls.__dataclass_fields__}
+            fields["conditions"] = {condition["text"]: condition["held"] for condition in fields["conditions"]}
         except KeyError as error:
             raise ArtifactError(f"lacks {error}", where=where, hint="Run the claim again") from None
+        return cls(**fields)
 
 
 def shared_folder(given: str | Path | None = None) -> Path:

@@ -28,7 +28,7 @@ def kmeans_directions(X: np.ndarray, n: int, random_state: int = 0) -> np.ndarra
         centred.shape[1], n, niter=25, seed=random_state, min_points_per_centroid=1, max_points_per_centroid=1 << 20
     )
     kmeans.train(centred)
-    return _unit(kmeans.centroids.astype(np.float64))
+    return _unit(np.asarray(kmeans.centroids, np.float64))
 
 
 def keep_largest(codes: np.ndarray, k: int) -> np.ndarray:

@@ -74,12 +74,7 @@ def _result(result: Result) -> Iterator[str]:
     for text, held in result.conditions.items():
         yield f"| {text} | {_yes_no(held)} |"
     yield ""
-    yield "| figure | mean | 95% interval |"
-    yield "| --- | ---: | ---: |"
-    for name, value in result.figures.items():
-        low_high = result.intervals.get(name)
-        yield f"| {name} | {_number(value)} | {' to '.join(map(_number, low_high)) if low_high else ''} |"
-    yield ""
+    yield from _tables(result)
     machine = result.machine
     versions = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
     yield (
@@ -89,8 +84,35 @@ def _result(result: Result) -> Iterator[str]:
     )
 
 
+def _tables(result: Result) -> Iterator[str]:
+    """Figures called `ROW: COLUMN` as one table, the others as a list of two columns."""
+    cells = {tuple(name.split(": ", maxsplit=1)): name for name in result.figures if ": " in name}
+    columns = list(dict.fromkeys(column for _, column in cells))
+    if cells:
+        yield f"| | {' | '.join(columns)} |"
+        yield f"| --- |{' ---: |' * len(columns)}"
+    for row in dict.fromkeys(row for row, _ in cells):
+        values = [_figure(result, cells[row, column]) if (row, column) in cells else "" for column in columns]
+        yield f"| `{row}` | {' | '.join(values)} |"
+    yield ""
+    yield "| figure | |"
+    yield "| --- | ---: |"
+    for name in result.figures:
+        if name not in cells.values():
+            yield f"| {name} | {_figure(result, name)} |"
+    yield ""
+
+
+def _figure(result: Result, name: str) -> str:
+    interval = result.intervals.get(name)
+    value = _number(result.figures[name])
+    return f"{value} ({_number(interval[0])} to {_number(interval[1])})" if interval else value
+
+
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) < 0.1 else f"{value:.3f}"
+    if value == round(value):
+        return f"{value:,.0f}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def _yes_no(value: bool) -> str:

@@ -49,12 +49,14 @@ class ScoreParts(NamedTuple):
 
     def residual_share(self) -> np.ndarray:
         """|residual| / |score|; (n,). Not over the sum of absolute parts, which cancelling parts would inflate."""
-        return np.abs(self.residual) / _size(self.score)
+        shares: np.ndarray = np.abs(self.residual) / _size(self.score)
+        return shares
 
     def cancellation(self) -> np.ndarray:
         """The sum of absolute parts / |score|; (n,), 1 when no part works against another."""
         total = np.abs(self.contributions).sum(axis=1) + np.abs(self.bias) + np.abs(self.residual)
-        return total / _size(self.score)
+        ratios: np.ndarray = total / _size(self.score)
+        return ratios
 
     def parts_to_cover(self, share: float = SHARE) -> np.ndarray:
         """How many components must be shown, beside the bias, to account for `share` of a score; (n,).
@@ -71,8 +73,10 @@ class ScoreParts(NamedTuple):
         hidden += np.abs(self.residual)[:, None]
         # The slack is for rounding: a component of exactly the allowed size may stay hidden.
         enough = hidden <= ((1 - share) * np.abs(self.score) * (1 + 1e-9))[:, None]
-        return np.where(enough.any(axis=1), enough.argmax(axis=1), m + 1)
+        counts: np.ndarray = np.where(enough.any(axis=1), enough.argmax(axis=1), m + 1)
+        return counts
 
 
 def _size(score: np.ndarray) -> np.ndarray:
-    return np.maximum(np.abs(score), 1e-12)
+    size: np.ndarray = np.maximum(np.abs(score), 1e-12)  # a score of 0 has no share of anything
+    return size

@@ -82,7 +82,10 @@ def _report(atoms: Atoms, path: Path, seconds: float, as_json: bool) -> int:
                 "active",
                 f"{card['mean_active']:.1f} of {atoms.n_atoms:,} a vector; {card['dead']} never, {card['dense']} often",
             ),
-            ("coherence", f"{atoms.certificate['coherence']:.3f}, at best {atoms.certificate['welch_bound']:.3f}"),
+            (
+                "coherence",
+                f"{atoms.certificate['mutual_coherence']:.3f}, at best {atoms.certificate['welch_bound']:.3f}",
+            ),
         ]
     )
     for warning in card.get("warnings", []):

@@ -31,7 +31,7 @@ class Corpus:
     """Documents that are read anew each time one iterates, one at a time.
 
     Make one with `read` or `from_documents`. Iterating checks that ids are unique; it remembers 16 bytes of hash
-    and a place for each id (about 150 MiB for a million).
+    and a place for each id (about 120 MiB for a million).
 
     Args:
         source: what was asked for.

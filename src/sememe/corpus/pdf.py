@@ -32,6 +32,8 @@ def pdf_text(path: Path) -> tuple[str, str, int]:
         except (BadRecordError, MissingExtraError):
             raise
         except Exception as error:  # damage surfaces as any of the built-in errors, besides pypdf's own
+            if isinstance(error, pypdf.errors.DependencyError):
+                require("cryptography", "pdf")
             raise BadRecordError(f"is a broken PDF ({type(error).__name__}: {error})") from None
     text = _clean("\n".join(pages))
     if not text:
@@ -41,13 +43,7 @@ def pdf_text(path: Path) -> tuple[str, str, int]:
 
 def _unlock(reader: Any) -> None:
     # A PDF that only restricts printing or copying opens with the empty password.
-    try:
-        opened = reader.decrypt("")
-    except Exception as error:
-        if type(error).__name__ == "DependencyError":  # AES, and no package for it
-            require("cryptography", "pdf")
-        raise
-    if not opened:
+    if not reader.decrypt(""):
         raise BadRecordError("is encrypted and needs a password", "Unlock it: qpdf --decrypt --password=... IN OUT")
 
 

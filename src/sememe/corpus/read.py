@@ -74,11 +74,11 @@ def _open(source: str | Path, label: str, config: ReadConfig) -> tuple[str, str,
     if text.startswith("hf:"):
         return _open_hub(text.removeprefix("hf:"), config)
     path = Path(source).expanduser()
+    if not text or not path.exists():  # as a path, an empty text would be the current folder
+        return _open_missing(text, config)
     if path.is_dir():
         return _open_folder(path, label, config)
-    if path.exists():
-        return path.name.split(".")[0] or path.name, label, _open_file(path, label, config)
-    return _open_missing(text, config)
+    return path.name.split(".")[0] or path.name, label, _open_file(path, label, config)
 
 
 def _open_folder(path: Path, label: str, config: ReadConfig) -> tuple[str, str, _Entries]:

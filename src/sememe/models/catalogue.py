@@ -100,10 +100,10 @@ def hub_id(name: str) -> str | None:
     return None if entry is None else entry.hub_id
 
 
-def is_known(name: str, kind: str) -> bool:
-    """Whether `name` is the short name of a model of this kind."""
+def kind_of(name: str) -> str | None:
+    """The kind of the known model `name`; None when it is not known."""
     entry = _entry(name)
-    return entry is not None and entry.kind == kind
+    return None if entry is None else entry.kind
 
 
 def unknown(name: str, kind: str, reason: str) -> ModelError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import time
+from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sememe.errors import LockedError, ModelError
 from sememe.extras import require
 from sememe.lock import WriterLock
 from sememe.models.loading import quiet
+from sememe.progress import is_watched
 
 _WEIGHTS = "model.safetensors"
 _PATIENCE = 300.0
@@ -38,12 +41,11 @@ def converted(gguf: Path) -> Path:
     target = cache_folder() / "models" / f"{gguf.stem}-{digest[:16]}"
     if (target / _WEIGHTS).is_file():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(target.parent)
     lock = _wait_for_lock(target.parent)
     try:
         disk.recover(target)
         if not (target / _WEIGHTS).is_file():
-            disk.remove_leftovers(target.parent)
             _convert(gguf, target)
     finally:
         lock.release()
@@ -72,11 +74,13 @@ def _convert(gguf: Path, target: Path) -> None:
 def _load(gguf: Path) -> tuple[Any, Any]:
     transformers = require("transformers", "models")
     options = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
+    # Its bar is welcome where somebody watches, and noise in a log.
+    unseen = nullcontext() if is_watched() else redirect_stderr(io.StringIO())
     try:
-        with quiet():
+        with quiet(), unseen:
             tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, **options)
             model = transformers.AutoModelForCausalLM.from_pretrained(gguf.parent, dtype="float32", **options)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except Exception as error:  # its GGUF reader lets through whatever parsing a damaged file runs into
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(f"cannot be converted by transformers ({reason})", where=str(gguf)) from error
     return model, tokenizer

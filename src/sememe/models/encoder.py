@@ -10,12 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from sememe.errors import InputError
-from sememe.models import catalogue, source
-from sememe.models.texts import as_texts
+from sememe.models import source
+from sememe.models.texts import as_texts, slabs
 from sememe.progress import Bar, progress
-
-# So many texts are tokenised at once: enough to sort by length well, few enough to stream millions of them.
-_SLAB = 4096
 
 
 class Encoder(ABC):
@@ -55,14 +52,10 @@ class Encoder(ABC):
         from sememe.models.static import StaticEncoder
         from sememe.models.transformer import TransformerEncoder
 
-        known = str(name_or_path) if catalogue.is_known(str(name_or_path), "encoder") else None
-        name = known or source.lasting_name(name_or_path)
-        packaged = None if known is None else catalogue.packaged_weights(known)
-        if known == "wordllama":
-            return StaticEncoder.from_wordllama(packaged)
-        if packaged is not None:
-            return TransformerEncoder.from_folder(packaged.parent, name=name, device=device)
-        folder = source.find_folder(name_or_path if known is None else catalogue.hub_id(known) or known, "encoder")
+        name, place = source.locate(name_or_path, "encoder")
+        if name == "wordllama":
+            return StaticEncoder.from_wordllama(place)
+        folder = place.parent if place.is_file() else place
         if StaticEncoder.fits(folder):
             return StaticEncoder.from_folder(folder, name=name)
         return TransformerEncoder.from_folder(folder, name=name, device=device)
@@ -106,9 +99,9 @@ class Encoder(ABC):
         checked = as_texts([texts] if single else texts)
         vectors = np.empty((len(checked), dimensions), np.float32)
         with progress("Encoding", len(checked), unit="texts") if show_progress_bar else nullcontext(Bar()) as bar:
-            for start in range(0, len(checked), _SLAB):
-                slab = [prefix + text for text in checked[start : start + _SLAB]]
-                vectors[start : start + _SLAB] = self._vectors(slab, prefix, batch_size, bar)[:, :dimensions]
+            for slab in slabs(checked):
+                prefixed = [prefix + text for text in checked[slab]]
+                vectors[slab] = self._vectors(prefixed, prefix, batch_size, bar)[:, :dimensions]
         if normalize_embeddings:
             vectors = normalized(vectors)
         return vectors[0] if single else vectors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -69,12 +70,20 @@ def replace_site(site: Site, function: Callable[[Any], Any]) -> Iterator[None]:
 
 
 def _attach(site: Site, visit: Callable[[Site, Any], Any]) -> Any:
-    """Call `visit` with the tensor at `site`; what it returns, unless None, replaces the tensor."""
+    """Call `visit` with the tensor at `site`; what it returns, unless None, replaces the tensor.
+
+    Only for what this thread computes: another one may be running the same model.
+    """
+    owner = threading.get_ident()
+
+    def visit_own(site: Site, tensor: Any) -> Any:
+        return visit(site, tensor) if threading.get_ident() == owner else None
+
     if site.reads_input:
         return site.module.register_forward_pre_hook(
-            lambda _module, inputs, named: _before(site, visit, inputs, named), with_kwargs=True
+            lambda _module, inputs, named: _before(site, visit_own, inputs, named), with_kwargs=True
         )
-    return site.module.register_forward_hook(lambda _module, _inputs, output: _after(site, visit, output))
+    return site.module.register_forward_hook(lambda _module, _inputs, output: _after(site, visit_own, output))
 
 
 def _before(site: Site, visit: Callable[[Site, Any], Any], inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:

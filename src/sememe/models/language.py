@@ -13,7 +13,7 @@ import numpy as np
 
 from sememe.errors import InputError
 from sememe.extras import require
-from sememe.models import catalogue, hooks, source
+from sememe.models import hooks, source
 from sememe.models.conversion import converted
 from sememe.models.device import pick_device, pick_dtype, token_budget
 from sememe.models.generation import generation_config
@@ -76,8 +76,14 @@ class LanguageModel:
         """
         require("torch", "models")
         target, precision = pick_device(device), pick_dtype(dtype)
-        model, tokenizer = load_language_model(folder := _folder(name_or_path), precision)
-        return cls(model.to(target), tokenizer, name=source.lasting_name(name_or_path), folder=folder)
+        file = Path(name_or_path).expanduser().absolute()
+        if file.suffix == ".gguf" and file.is_file():
+            name, place = str(file), file
+        else:
+            name, place = source.locate(name_or_path, "language model")
+        folder = converted(place) if place.is_file() else place
+        model, tokenizer = load_language_model(folder, precision)
+        return cls(model.to(target), tokenizer, name=name, folder=folder)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -168,7 +174,7 @@ class LanguageModel:
         return _records(results, len(as_inputs(texts)) if show_progress_bar else None)
 
     def patch(self, site: str, function: Callable[[Any], Any]) -> AbstractContextManager[None]:
-        """While it is open, replace what passes `site`, in everything that this model computes.
+        """While it is open, replace what passes `site`, in everything that this model computes in this thread.
 
         Args:
             site: the name of one site.
@@ -320,16 +326,6 @@ class LanguageModel:
             loss = torch.nn.functional.cross_entropy(scores[: len(targets)].float(), targets, reduction="none")
             losses.append(loss.cpu().numpy())
         return losses
-
-
-def _folder(name_or_path: str | Path) -> Path:
-    name = str(name_or_path)
-    known = catalogue.is_known(name, "language model")
-    packaged = catalogue.packaged_weights(name) if known else None
-    gguf = packaged or (Path(name) if name.endswith(".gguf") and Path(name).is_file() else None)
-    if gguf is not None:
-        return converted(gguf)
-    return source.find_folder((catalogue.hub_id(name) if known else None) or name_or_path, "language model")
 
 
 def _records(results: Iterator[tuple[Tokens, dict[str, np.ndarray]]], n_shown: int | None) -> Iterator[Activations]:

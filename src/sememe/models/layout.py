@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sememe import artifact, disk
 from sememe.errors import ModelError
-from sememe.models.heads import Pooling, read_pooling
+from sememe.models.pooling import Pooling, read_pooling
 
 MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"
 TRANSFORMER_SETTINGS = "sentence_bert_config.json"
+
+Value = TypeVar("Value")
 
 _TRANSFORMER_SETTINGS = tuple(
     f"sentence_{kind}_config.json"
@@ -74,11 +76,11 @@ def read_layout(folder: Path) -> Layout:
         kind=kind,
         pooling=pooling,
         heads=tuple(rest),
-        max_length=transformer.get("max_seq_length"),
+        max_length=_checked(transformer.get("max_seq_length"), int, base, "max_seq_length"),
         lower_case=bool(transformer.get("do_lower_case", False)),
-        prompts={"query": "", "document": "", **(settings.get("prompts") or {})},
-        default_prompt_name=settings.get("default_prompt_name"),
-        truncate_dim=settings.get("truncate_dim"),
+        prompts={"query": "", "document": "", **_prompts(settings, folder)},
+        default_prompt_name=_checked(settings.get("default_prompt_name"), str, folder, "default_prompt_name"),
+        truncate_dim=_checked(settings.get("truncate_dim"), int, folder, "truncate_dim"),
     )
 
 
@@ -107,7 +109,7 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
         raise ModelError(f"is not valid JSON ({error})", where=str(place)) from error
     if not isinstance(modules, list) or not modules or not all(isinstance(module, dict) for module in modules):
         raise ModelError("is not a list of modules", where=str(place))
-    return sorted(modules, key=lambda module: int(module.get("idx", 0)))
+    return modules
 
 
 def _kind(module: Mapping[str, Any], folder: Path) -> str:
@@ -126,6 +128,17 @@ def _inside(folder: Path, path: str) -> Path:
     if ".." in Path(path).parts or Path(path).is_absolute():
         raise ModelError(f"has a module outside its folder: {path!r}", where=str(folder / MODULES))
     return target
+
+
+def _checked(value: Any, kind: type[Value], where: Path, name: str) -> Value | None:
+    if value is None or isinstance(value, kind):
+        return value
+    raise ModelError(f"{name} is {value!r}, which is no {kind.__name__}", where=str(where))
+
+
+def _prompts(settings: Mapping[str, Any], where: Path) -> dict[str, str]:
+    prompts: dict[str, str] = _checked(settings.get("prompts"), dict, where, "prompts") or {}
+    return {name: _checked(text, str, where, f"prompt {name!r}") or "" for name, text in prompts.items()}
 
 
 def _json(path: Path) -> dict[str, Any]:

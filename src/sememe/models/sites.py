@@ -9,6 +9,9 @@
 | `layers.N.mlp` | what the MLP writes |
 | `layers.N.mlp.key` | what enters the MLP's last matrix: one number a neuron |
 | `final` | the normalised states that the output layer reads: `last_hidden_state` |
+
+Where a family normalises what attention and MLP write before adding it (Gemma 2, OLMo 2), the sites hold what was
+written, before that. Layers with experts have no `mlp.key`; OPT's, whose MLP is no module, have no `mlp` either.
 """
 
 from __future__ import annotations

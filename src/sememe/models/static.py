@@ -9,7 +9,6 @@ import numpy as np
 
 from sememe import artifact, disk
 from sememe.errors import ModelError
-from sememe.models import catalogue
 from sememe.models.encoder import Encoder, normalized
 from sememe.models.layout import MODULES, Layout, read_layout, write_layout
 from sememe.models.source import fingerprint, fingerprint_folder
@@ -19,6 +18,7 @@ from sememe.progress import Bar
 _WEIGHTS = "model.safetensors"
 _TOKENIZER = "tokenizer.json"
 _TABLE = "embedding.weight"
+_BLOCK = 1 << 15
 
 
 @final
@@ -85,22 +85,15 @@ class StaticEncoder(Encoder):
         )
 
     @classmethod
-    def from_wordllama(cls, weights: Path | None) -> StaticEncoder:
-        """Load the vectors that the package wordllama carries.
-
-        Raises:
-            ModelError: the package is not installed.
-
-        """
-        if weights is None:
-            line = catalogue.install_line("wordllama")
-            raise ModelError("the package wordllama, which carries these vectors, is not installed", hint=line)
-        tokenizer = weights.parent.parent / "tokenizers" / "l2_supercat_tokenizer_config.json"
+    def from_wordllama(cls, weights: Path) -> StaticEncoder:
+        """Load the vectors that the package wordllama carries."""
+        package = weights.parent.parent
+        tokenizer = package / "tokenizers" / "l2_supercat_tokenizer_config.json"
         return cls(
             _table(artifact.load_arrays(weights), weights),
             _tokenizer(tokenizer),
             name="wordllama",
-            fingerprint=fingerprint([weights, tokenizer]),
+            fingerprint=fingerprint(package, [weights, tokenizer]),
             normalizes=False,
             layout=Layout(base=weights.parent, kind="StaticEmbedding"),
         )
@@ -122,10 +115,19 @@ class StaticEncoder(Encoder):
     def _vectors(self, texts: list[str], prompt: str, batch_size: int, bar: Bar) -> np.ndarray:
         vectors = np.zeros((len(texts), self.width), np.float32)
         for row, encoding in enumerate(self._text_tokenizer.encode(texts)):
-            if encoding.ids:
-                vectors[row] = self.table[encoding.ids].mean(0)
+            vectors[row] = self._mean(encoding.ids)
         bar.advance(len(texts))
         return normalized(vectors) if self._ends_normalized else vectors
+
+    def _mean(self, ids: list[int]) -> np.ndarray:
+        if len(ids) <= _BLOCK:
+            mean: np.ndarray = self.table[ids].sum(0) / max(len(ids), 1)
+            return mean
+        # A whole book's vectors would not fit into memory side by side.
+        total = np.zeros(self.width, np.float64)
+        for start in range(0, len(ids), _BLOCK):
+            total += self.table[ids[start : start + _BLOCK]].sum(0, dtype=np.float64)
+        return total / len(ids)
 
 
 def _table(arrays: dict[str, np.ndarray], where: Path) -> np.ndarray:

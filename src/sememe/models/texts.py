@@ -7,6 +7,10 @@ from typing import Any
 
 from sememe.errors import InputError
 
+# So much is tokenised at once: enough to sort by length well, little enough to stream millions of texts.
+_TEXTS_PER_SLAB = 4096
+_CHARACTERS_PER_SLAB = 8 << 20
+
 
 def as_texts(texts: Any) -> list[str]:
     """A list of checked texts, from any iterable of them (a numpy array or a column of a table too).
@@ -42,6 +46,18 @@ def check_text(text: Any, where: str) -> None:
             where=where,
             hint="Replace it: text.encode('utf-8', 'replace').decode()",
         ) from None
+
+
+def slabs(texts: Sequence[str]) -> Iterator[slice]:
+    """Slices of `texts` that are worked on one after the other, so that memory does not grow with their number."""
+    start = characters = 0
+    for end, text in enumerate(texts):
+        if end > start and (end - start == _TEXTS_PER_SLAB or characters + len(text) > _CHARACTERS_PER_SLAB):
+            yield slice(start, end)
+            start, characters = end, 0
+        characters += len(text)
+    if start < len(texts):
+        yield slice(start, len(texts))
 
 
 def batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:

@@ -18,7 +18,7 @@ NO_LIMIT = 2**31 - 1
 _CHARACTERS_PER_TOKEN = 16
 _MARGIN = 16
 # Offsets of a long text are found piece by piece: a piece needs a few hundred bytes a token while it is worked on.
-_PIECE = 1 << 20
+_PIECE = 1 << 16
 
 
 class TextTokenizer:

@@ -12,9 +12,11 @@ from sememe import artifact, disk
 from sememe.extras import require
 from sememe.models.device import pick_device, token_budget
 from sememe.models.encoder import Encoder
-from sememe.models.heads import Head, Normalize, Pooling, read_head, write_head
+from sememe.models.heads import Head, Normalize, read_head, write_head
 from sememe.models.layout import TRANSFORMER_SETTINGS, Layout, read_layout, write_layout
 from sememe.models.loading import load_transformer, quiet
+from sememe.models.parallel import each
+from sememe.models.pooling import Pooling
 from sememe.models.source import fingerprint_folder
 from sememe.models.texts import batches
 from sememe.models.tokens import NO_LIMIT, TextTokenizer, as_batch
@@ -108,10 +110,15 @@ class TransformerEncoder(Encoder):
         types = [encoding.type_ids for encoding in encodings] if self._takes_types else None
         skip = 0 if self.pooling.include_prompt else self._prompt_length(prompt)
         vectors = np.empty((len(texts), self.width), np.float32)
-        for batch in batches([len(row) for row in ids], token_budget(batch_size, self.model.device)):
+
+        def fill(batch: list[int]) -> int:
             batch_types = None if types is None else [types[row] for row in batch]
             vectors[batch] = self._forward([ids[row] for row in batch], batch_types, skip)
-            bar.advance(len(batch))
+            return len(batch)
+
+        device = self.model.device
+        for n_done in each(fill, list(batches([len(row) for row in ids], token_budget(batch_size, device))), device):
+            bar.advance(n_done)
         return vectors
 
     def _forward(self, ids: list[list[int]], types: list[list[int]] | None, skip: int) -> np.ndarray:
@@ -152,7 +159,7 @@ class TransformerEncoder(Encoder):
         if self._text_tokenizer.max_length == NO_LIMIT:
             return NO_LIMIT
         longest_prompt = max((self._text_tokenizer.count(prompt) for prompt in self.prompts.values()), default=0)
-        return self._text_tokenizer.max_length - self._text_tokenizer.n_special - longest_prompt
+        return max(1, self._text_tokenizer.max_length - self._text_tokenizer.n_special - longest_prompt)
 
     def _limit(self) -> int | None:
         limit = self._text_tokenizer.max_length

@@ -49,7 +49,7 @@ class Asked:
         last = dict(items)
         query = last.get("q", "").strip()
         if len(query) > MAX_QUERY_CHARACTERS:
-            raise InputError(f"the query has {len(query):,} characters, {MAX_QUERY_CHARACTERS:,} are allowed", where="q")
+            raise InputError(f"the query has {len(query):,} characters, only {MAX_QUERY_CHARACTERS:,} fit", where="q")
         mode = last.get("mode") or "dense"
         if mode not in MODES:
             raise InputError(f"there is no mode {mode!r}", where="mode", hint=f"Use {', '.join(MODES)}")
@@ -62,7 +62,7 @@ class Asked:
         Raises:
             InputError: it cannot be understood.
         """
-        conditions = [part for part in _NEXT_CONDITION.split(self.where) if part.strip()]
+        conditions = [part for part in _NEXT_CONDITION.split(self.where.strip(" ;,")) if part]
         try:
             return parse_filter(conditions) or None
         except InputError as error:
@@ -98,11 +98,6 @@ class Asked:
         return path + "?" + urlencode({name: value for name, value in given.items() if value}, safe=":,")
 
 
-def has_sliders(parameters: Iterable[tuple[str, str]]) -> bool:
-    """Whether an address comes straight from the form, whose sliders have one parameter each."""
-    return any(_SLIDER.fullmatch(name) for name, _ in parameters)
-
-
 def _read_k(text: str) -> int:
     if not text:
         return 10
@@ -135,5 +130,5 @@ def _read_amount(text: str) -> float:
     except ValueError:
         amount = math.nan
     if not -1 <= amount <= 1:
-        raise InputError(f"an amount must be from -1 to 1, not {text!r}", where="steer", hint="Write it like steer=12:0.5")
+        raise InputError(f"an amount must be from -1 to 1, not {text!r}", where="steer", hint="Try steer=12:0.5")
     return amount

@@ -9,18 +9,18 @@ import numpy as np
 
 from sememe.web.book import AtomBook
 
-SIDE = 1000
+WIDTH, HEIGHT, MARGIN = 1600, 1000, 40
 N_SIZES = 5
 MAX_NAMES = 30
-CHARACTER_WIDTH, NAME_HEIGHT = 8.5, 26.0  # of the written names, in units of the map
+CHARACTER_WIDTH, NAME_HEIGHT = 10.0, 30.0  # of the written names, in units of the map
 
 
 @dataclass(frozen=True)
 class Dot:
-    """An atom on the map, which is 1000 units wide and high.
+    """An atom on the map, which is 1600 units wide and 1000 high.
 
     Attributes:
-        name: the first term of its label.
+        name: the first two terms of its label.
         size: a size class 0 to 4, by how often the atom is active.
         named: whether its name is written when nothing has been zoomed.
     """
@@ -38,9 +38,8 @@ class Dot:
 def dots(book: AtomBook) -> Sequence[Dot]:
     """The atoms that are ever active, the most frequent first."""
     order = [int(atom) for atom in np.argsort(-book.shares, kind="stable") if book.shares[atom] > 0]
-    margin = 0.03 * SIDE
-    places = margin + book.map * (SIDE - 2 * margin)
-    names = {atom: book.label(atom).split(",")[0] for atom in order}
+    places = MARGIN + book.map * (np.array([WIDTH, HEIGHT]) - 2 * MARGIN)
+    names = {atom: ", ".join(book.label(atom).split(", ")[:2]) for atom in order}
     named = _without_overlap(order, names, places)
     ranks = {atom: rank for rank, atom in enumerate(order)}
     return [
@@ -66,7 +65,7 @@ def _without_overlap(order: Sequence[int], names: dict[int, str], places: np.nda
         x, y = places[atom]
         half = len(names[atom]) * CHARACTER_WIDTH / 2
         box = (x - half, y - NAME_HEIGHT, x + half, y)
-        inside = box[0] >= 0 and box[2] <= SIDE and box[1] >= 0
+        inside = box[0] >= 0 and box[2] <= WIDTH and box[1] >= 0
         if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in boxes):
             boxes.append(box)
             chosen.add(atom)

@@ -19,7 +19,14 @@ class FailurePages:
         self._renderer = renderer
 
     def page(
-        self, path: str, status: int, message: str, *, where: str | None = None, hint: str | None = None, kind: str = "http"
+        self,
+        path: str,
+        status: int,
+        message: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        kind: str = "http",
     ) -> Response:
         """A response with this status."""
         if path.startswith("/api/"):

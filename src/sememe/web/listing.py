@@ -40,7 +40,11 @@ class Listing:
 
     def url(self, page: int) -> str:
         """The address of another page of the same list."""
-        given = {"find": self.find, "sort": self.sort if self.sort != "frequency" else "", "page": page if page > 1 else ""}
+        given = {
+            "find": self.find,
+            "sort": self.sort if self.sort != "frequency" else "",
+            "page": page if page > 1 else "",
+        }
         kept = {name: value for name, value in given.items() if value}
         return "/atoms" + (f"?{urlencode(kept)}" if kept else "")
 
@@ -62,7 +66,9 @@ def list_atoms(book: AtomBook, parameters: Mapping[str, str]) -> Listing:
     lines = []
     for atom in found[(page - 1) * PER_PAGE : page * PER_PAGE]:
         usage = book.usage(atom)
-        lines.append(Line(atom, book.label(atom), usage.active, usage.share, usage.mean, round(100 * usage.share / most, 2)))
+        lines.append(
+            Line(atom, book.label(atom), usage.active, usage.share, usage.mean, round(100 * usage.share / most, 2))
+        )
     return Listing(lines, len(found), find, sort, page, n_pages)
 
 

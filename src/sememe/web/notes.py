@@ -11,13 +11,15 @@ def card_notes(collection: Collection) -> list[str]:
     """Honest notes for the collection's card."""
     notes = [_first_stage(collection.info["coarse"])]
     if collection.info["deleted"]:
-        notes.append(f"{collection.info['deleted']:,} deleted documents still take space on disk; compacting removes them.")
+        notes.append(
+            f"{collection.info['deleted']:,} deleted documents still take space on disk until it is compacted."
+        )
     if collection.book is None:
         return [*notes, "There are no atoms yet, so scores are not explained. Learn them with: sememe atoms learn IDX"]
     card = collection.book.atoms.card
     notes.append(
         f"The atoms leave {100 * (1 - card['r2']):.0f}% of the variance of vectors that they were not learned from "
-        "unexplained. That part is the residual of every score; it is shown, never spread over the atoms."
+        "unexplained. What they leave over is the residual of a score: it is shown, never spread over the atoms."
     )
     notes.append(
         "A label is made of the words that set the texts in which an atom is active apart from all others. It is a "
@@ -42,7 +44,8 @@ def _certificate(certificate: dict[str, Any]) -> str:
         return "The atoms are orthogonal, so every code is provably the sparsest one."
     verdict = "are within" if mean <= k_max else "are above"
     return (
-        f"With a mutual coherence of {certificate['mutual_coherence']:.3f}, a code is provably the sparsest one when it "
-        f"has at most {k_max} active atoms. Codes here have {mean:.1f} on average and {verdict} that bound"
+        f"With a mutual coherence of {certificate['mutual_coherence']:.3f}, a code is provably the sparsest one when "
+        f"it has at most {k_max} active atom{'s' if k_max != 1 else ''}. Codes have {mean:.1f} on average and "
+        f"{verdict} that bound"
         + ("." if mean <= k_max else ", so the proof does not cover them; the parts of a score add up all the same.")
     )

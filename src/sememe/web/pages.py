@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from sememe.web.asked import MODES, Asked, has_sliders
-from sememe.web.atlas import SIDE, dots
+from sememe.web.asked import MODES, Asked
+from sememe.web.atlas import HEIGHT, MARGIN, WIDTH, dots
 from sememe.web.book import N_HUES, AtomBook
 from sememe.web.collection import Collection
 from sememe.web.histogram import columns
@@ -27,9 +27,8 @@ def page_routes(collection: Collection, renderer: Renderer) -> APIRouter:
 
     @routes.get("/")
     def search(request: Request) -> Response:
-        parameters = request.query_params.multi_items()
-        asked = Asked.read(parameters)
-        if has_sliders(parameters):  # sent by the form itself, without JavaScript: one parameter a slider
+        asked = Asked.read(request.query_params.multi_items())
+        if "form" in request.query_params:  # sent by the form: every field, and one parameter a slider
             return RedirectResponse(asked.url, 303)
         results = answer(collection, asked) if asked.query else None
         return renderer.page("search.html", asked=asked, results=results, modes=MODES, starts=starts)
@@ -46,7 +45,8 @@ def page_routes(collection: Collection, renderer: Renderer) -> APIRouter:
 
     @routes.get("/atlas")
     def atlas() -> Response:
-        return renderer.page("atlas.html", dots=map_dots, side=SIDE, n_atoms=len(collection.atoms))
+        collection.atoms.check(0)
+        return renderer.page("atlas.html", dots=map_dots, width=WIDTH, height=HEIGHT, margin=MARGIN)
 
     @routes.get("/collection")
     def card() -> Response:

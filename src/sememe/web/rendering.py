@@ -25,7 +25,13 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._templates.filters.update(
-            signed=signed, number=number, percent=percent, size=size, plain=plain, url=atom_url, document_url=document_url
+            signed=signed,
+            number=number,
+            percent=percent,
+            size=size,
+            plain=plain,
+            url=atom_url,
+            document_url=document_url,
         )
         self._templates.globals.update(shared)
 

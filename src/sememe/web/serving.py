@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from sememe.atoms import Atoms
 from sememe.errors import InputError
@@ -53,7 +54,7 @@ def serve(
         uvicorn.Server(server_config(app)).run(sockets=[listener])
 
 
-def server_config(app: object) -> uvicorn.Config:
+def server_config(app: FastAPI) -> uvicorn.Config:
     """How the application is served: time limits, no header that names the server, no trust in proxies."""
     return uvicorn.Config(
         app,
@@ -85,6 +86,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise InputError(
-            f"cannot listen there: {error}", where=f"{host}:{port}", hint="Choose another --port, or --port 0 for a free one"
+            f"cannot listen there: {error}",
+            where=f"{host}:{port}",
+            hint="Choose another --port, or --port 0 for a free one",
         ) from error
     return listener

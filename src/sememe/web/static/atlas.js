@@ -5,7 +5,8 @@ const tip = document.querySelector("#tip");
 const names = svg.querySelector(".names");
 const find = document.querySelector(".atlas-find input");
 const count = document.querySelector(".atlas-find output");
-const SIDE = svg.viewBox.baseVal.width;
+const { width: WIDTH, height: HEIGHT } = svg.viewBox.baseVal;
+const MARGIN = Number(svg.dataset.margin);
 const MOST_ZOOM = 24;
 const NAME = { height: 17, character: 6.6, most: 70 }; // in pixels of the screen
 
@@ -16,32 +17,38 @@ const dots = [...svg.querySelectorAll(".dots a")].reverse().map((link) => {
   const label = path.querySelector("title").textContent;
   path.querySelector("title").remove(); // the tip says it sooner
   link.setAttribute("aria-label", label);
-  return { link, path, x, y, label, name: label.split(",")[0], low: label.toLowerCase() };
+  const share = { x: (x - MARGIN) / (WIDTH - 2 * MARGIN), y: (y - MARGIN) / (HEIGHT - 2 * MARGIN) };
+  return { path, share, x, y, label, name: label.split(", ").slice(0, 2).join(", "), low: label.toLowerCase() };
 });
 const byPath = new Map(dots.map((dot) => [dot.path, dot]));
-let view = { x: 0, y: 0, side: SIDE };
+let world = { width: WIDTH, height: HEIGHT };
+let view = { x: 0, y: 0, height: HEIGHT };
 let drawing = 0;
 
-// Units of the map in one pixel: the viewBox is square and shown whole.
-const unit = () => view.side / Math.min(svg.clientWidth, svg.clientHeight);
+// Units of the map in one pixel.
+const unit = () => view.height / svg.clientHeight;
 
-function corner() {
-  const spareX = (svg.clientWidth * unit() - view.side) / 2;
-  const spareY = (svg.clientHeight * unit() - view.side) / 2;
-  return { left: view.x - spareX, top: view.y - spareY };
+// The directions of the map mean nothing, so it may fill whatever shape the window has.
+function layOut() {
+  world = { width: (HEIGHT * svg.clientWidth) / svg.clientHeight, height: HEIGHT };
+  for (const dot of dots) {
+    dot.x = MARGIN + dot.share.x * (world.width - 2 * MARGIN);
+    dot.y = MARGIN + dot.share.y * (world.height - 2 * MARGIN);
+    dot.path.setAttribute("d", `M${dot.x.toFixed(1)} ${dot.y.toFixed(1)}h0`);
+  }
+  draw();
 }
 
 function draw() {
   cancelAnimationFrame(drawing);
   drawing = requestAnimationFrame(() => {
-    svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.side} ${view.side}`);
-    svg.style.setProperty("--unit", unit());
+    svg.setAttribute("viewBox", `${view.x} ${view.y} ${svg.clientWidth * unit()} ${view.height}`);
+    names.style.setProperty("--unit", unit()); // on the names only: thousands of dots would be styled anew
     writeNames();
   });
 }
 
 function writeNames() {
-  const { left, top } = corner();
   const size = unit();
   const boxes = [];
   const written = [];
@@ -49,8 +56,8 @@ function writeNames() {
   for (const dot of dots) {
     if (written.length >= NAME.most) break;
     if (searching && !dot.path.classList.contains("match")) continue;
-    const x = (dot.x - left) / size;
-    const y = (dot.y - top) / size;
+    const x = (dot.x - view.x) / size;
+    const y = (dot.y - view.y) / size;
     const half = (dot.name.length * NAME.character) / 2;
     const box = [x - half, y - 9 - NAME.height, x + half, y - 9];
     if (box[0] < 0 || box[1] < 0 || box[2] > svg.clientWidth || box[3] > svg.clientHeight) continue;
@@ -66,14 +73,11 @@ function writeNames() {
 }
 
 function zoom(factor, x = svg.clientWidth / 2, y = svg.clientHeight / 2) {
-  if (factor === 0) view = { x: 0, y: 0, side: SIDE };
-  else {
-    const side = Math.min(SIDE, Math.max(SIDE / MOST_ZOOM, view.side * factor));
-    const { left, top } = corner();
-    const [atX, atY] = [left + x * unit(), top + y * unit()];
-    const share = side / view.side;
-    view = { x: atX - (atX - view.x) * share, y: atY - (atY - view.y) * share, side };
-  }
+  const height = factor === 0 ? HEIGHT : Math.min(HEIGHT, Math.max(HEIGHT / MOST_ZOOM, view.height * factor));
+  const before = unit();
+  const after = height / svg.clientHeight;
+  view = { x: view.x + x * (before - after), y: view.y + y * (before - after), height };
+  if (height === HEIGHT) view = { x: 0, y: 0, height };
   draw();
 }
 
@@ -129,10 +133,9 @@ function showTip(dot) {
   tip.hidden = dot === undefined;
   if (dot === undefined) return;
   tip.textContent = dot.label;
-  const { left, top } = corner();
-  const x = (dot.x - left) / unit();
+  const x = (dot.x - view.x) / unit();
   tip.style.left = `${Math.min(svg.clientWidth - tip.offsetWidth - 4, Math.max(4, x - tip.offsetWidth / 2))}px`;
-  tip.style.top = `${Math.max(4, (dot.y - top) / unit() + 14)}px`;
+  tip.style.top = `${Math.max(4, (dot.y - view.y) / unit() + 14)}px`;
 }
 
 svg.addEventListener("pointerover", (event) => showTip(byPath.get(event.target)));
@@ -163,5 +166,4 @@ svg.addEventListener("keydown", (event) => {
   else if (event.key === "-") zoom(1 / 0.6);
   else if (event.key === "0") zoom(0);
 });
-new ResizeObserver(draw).observe(svg);
-draw();
+new ResizeObserver(layOut).observe(svg);

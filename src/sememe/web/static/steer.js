@@ -96,3 +96,8 @@ document.addEventListener("dblclick", (event) => {
 });
 
 document.documentElement.classList.add("steering"); // hides the button that only a page without scripts needs
+
+// On a narrow screen the sliders stand above the hits, so they wait to be opened.
+if (matchMedia("(max-width: 60rem)").matches && !location.search.includes("steer=")) {
+  document.querySelector(".knobs details")?.removeAttribute("open");
+}

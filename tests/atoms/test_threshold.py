@@ -1,0 +1,217 @@
+"""Learning atoms: gradients, recovery of planted atoms, determinism, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sememe import Atoms
+from sememe.atoms import ThresholdSAE
+from sememe.atoms.training import gradients
+from sememe.errors import ArtifactError, InputError, NotFittedError
+
+QUICK = {"steps": 60, "batch_size": 64, "target_active": 4.0}
+
+
+def planted(n: int, dimensions: int, n_atoms: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors with k positive atoms each (spec 01, section 6.B): amplitudes in [1, 1.5]."""
+    rng = np.random.default_rng(seed)
+    atoms = rng.standard_normal((n_atoms, dimensions))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    codes = np.zeros((n, n_atoms))
+    for row in codes:
+        row[rng.choice(n_atoms, k, replace=False)] = rng.uniform(1, 1.5, k)
+    return (codes @ atoms).astype(np.float32), atoms
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    return planted(400, 12, 20, 2)[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_planted_atoms_are_recovered_with_their_sparsity(seed):
+    X, truth = planted(8000, 32, 64, 3, seed)
+    atoms = Atoms.fit(X, 128, target_active=3, steps=1500, random_state=seed)
+    best = np.abs(truth @ atoms.decoder.T).max(axis=1)
+    assert np.mean(best > 0.95) >= 0.95
+    assert 2.7 <= atoms.card["mean_active"] <= 3.6
+    assert atoms.card["r2"] >= 0.9  # the spec's own bar, check C: 8,192 vectors of 32 dimensions, 128 atoms
+
+
+def test_smooth_gradients_equal_finite_differences():
+    """Away from thresholds the loss is smooth in all parameters but the thresholds."""
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    p = {
+        "decoder": torch.nn.functional.normalize(draw(9, 5), dim=1),
+        "encoder": draw(9, 5),
+        "encoder_bias": draw(9),
+        "bias": draw(5),
+        "log_thresholds": torch.full((9,), -1.0, dtype=torch.float64),
+    }
+    x = draw(7, 5)
+    bandwidth = 1e-6  # no pre-activation is that near to a threshold
+
+    def loss() -> float:
+        return gradients(x, p, bandwidth, 0.0).error
+
+    found = gradients(x, p, bandwidth, 0.0).gradients
+    for name in ("decoder", "encoder", "encoder_bias", "bias"):
+        flat = p[name].view(-1)
+        for place in range(len(flat)):
+            before = flat[place].item()
+            values = []
+            for shift in (1e-6, -1e-6):
+                flat[place] = before + shift
+                values.append(loss())
+            flat[place] = before
+            assert found[name].reshape(-1)[place].item() == pytest.approx((values[0] - values[1]) / 2e-6, abs=1e-6)
+
+
+def test_threshold_gradients_follow_the_straight_through_formula():
+    """One atom, one vector (spec 01, check 9): inside the window da/dtau = -tau/b, outside 0."""
+    tau, bandwidth, penalty = 0.8, 0.5, 0.3
+    width = bandwidth * tau
+    for z, inside in [(0.85, True), (0.75, True), (1.2, False), (0.5, False)]:
+        p = {
+            "decoder": torch.ones(1, 1, dtype=torch.float64),
+            "encoder": torch.ones(1, 1, dtype=torch.float64),
+            "encoder_bias": torch.zeros(1, dtype=torch.float64),
+            "bias": torch.zeros(1, dtype=torch.float64),
+            "log_thresholds": torch.tensor([tau], dtype=torch.float64).log(),
+        }
+        x = torch.tensor([[z]], dtype=torch.float64)
+        step = gradients(x, p, bandwidth, penalty)
+        a = z if z >= tau else 0.0
+        d_error_d_a = -2 * (z - a)
+        expected = tau * (-(tau / width) * d_error_d_a - penalty / width) if inside else 0.0
+        assert step.gradients["log_thresholds"].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_without_a_penalty_threshold_gradients_cancel(vectors):
+    coder = ThresholdSAE(n_atoms=30, **QUICK).fit(vectors)
+    p = {
+        "decoder": torch.from_numpy(coder.weights_.decoder).double(),
+        "encoder": torch.from_numpy(coder.weights_.encoder).double(),
+        "encoder_bias": torch.from_numpy(coder.weights_.encoder_bias).double(),
+        "bias": torch.from_numpy(coder.weights_.bias).double(),
+        "log_thresholds": torch.from_numpy(coder.weights_.thresholds).double().log(),
+    }
+    step = gradients(torch.from_numpy(vectors).double(), p, 0.5, None)
+    assert float(step.gradients["log_thresholds"].sum()) == pytest.approx(0, abs=1e-9)
+    assert float(step.gradients["log_thresholds"].abs().sum()) > 1e-3
+
+
+def test_the_mean_number_of_active_atoms_reaches_its_target(vectors):
+    X = planted(3000, 32, 64, 5)[0]
+    for target in (4.0, 10.0):
+        card = Atoms.fit(X, 96, target_active=target, steps=600).card
+        assert card["mean_active"] == pytest.approx(target, rel=0.2)
+
+
+def test_a_larger_penalty_is_sparser(vectors):
+    active = [
+        Atoms.fit(vectors, 30, penalty=p, target_active=8, steps=300, batch_size=64).card["mean_active"] for p in (0.001, 0.3)
+    ]
+    assert active[1] < 0.7 * active[0]
+
+
+def test_equal_seeds_give_equal_bytes(vectors, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        Atoms.fit(vectors, 30, random_state=seed, **QUICK).save(tmp_path / name)
+    read = lambda name: [(tmp_path / name / f).read_bytes() for f in ("model.safetensors", "card.json")]  # noqa: E731
+    assert read("a") == read("b")
+    assert read("a")[0] != read("c")[0]
+
+
+def test_save_load_save_is_byte_identical(vectors, tmp_path):
+    atoms = Atoms.fit(vectors, 30, **QUICK)
+    atoms.label(atoms.transform(vectors), [f"word{i % 7} common" for i in range(len(vectors))])
+    atoms.save(tmp_path / "a")
+    again = Atoms.load(tmp_path / "a")
+    again.save(tmp_path / "b")
+    for file in ("model.safetensors", "card.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert again.labels == atoms.labels
+    np.testing.assert_array_equal(again.transform(vectors).toarray(), atoms.transform(vectors).toarray())
+    assert again.certificate == atoms.certificate
+
+
+def test_codes_follow_the_formula_and_pieces_equal_the_whole(vectors):
+    atoms = Atoms.fit(vectors, 30, **QUICK)
+    w = atoms.weights
+    z = (vectors - w.bias) @ w.encoder.T + w.encoder_bias
+    codes = atoms.transform(vectors)
+    np.testing.assert_allclose(codes.toarray(), np.where((z >= w.thresholds) & (z > 0), z, 0), atol=1e-5)
+    halves = np.vstack([atoms.transform(part).toarray() for part in (vectors[:150], vectors[150:])])
+    np.testing.assert_allclose(codes.toarray(), halves, atol=1e-6)
+    np.testing.assert_allclose(atoms.inverse_transform(codes), codes @ w.decoder + w.bias, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(w.decoder, axis=1), 1, atol=1e-5)
+
+
+def test_the_card_tells_the_truth(vectors):
+    atoms = Atoms.fit(vectors, 30, **QUICK)
+    codes = atoms.transform(vectors)
+    fired = np.diff(codes.tocsc().indptr)
+    np.testing.assert_array_equal(atoms.fired, fired)
+    assert atoms.card["dead"] == int((fired == 0).sum())
+    assert atoms.card["n_train"] + atoms.card["n_held_out"] == len(vectors)
+    np.testing.assert_allclose(atoms.frequency, fired / len(vectors))
+    live = atoms.decoder[fired > 0]
+    cosines = np.abs(live @ live.T) - np.eye(len(live))
+    assert atoms.certificate["mutual_coherence"] == pytest.approx(cosines.max(), abs=1e-5)
+
+
+def test_memorising_is_flagged():
+    X = np.random.default_rng(0).standard_normal((60, 16)).astype(np.float32)
+    warnings = Atoms.fit(X, 128, target_active=8, steps=400, batch_size=54).card["warnings"]
+    assert any("memorise" in warning for warning in warnings)
+
+
+def test_input_is_not_changed_and_may_be_read_only(vectors):
+    copy = vectors.copy()
+    copy.setflags(write=False)
+    Atoms.fit(copy, 20, **QUICK).transform(copy)
+    np.testing.assert_array_equal(copy, vectors)
+
+
+@pytest.mark.parametrize(
+    ("X", "options", "message"),
+    [
+        (np.full((50, 4), np.nan, np.float32), {}, "NaN|finite"),
+        (np.zeros((1, 4), np.float32), {}, "too few"),
+        (np.ones((50, 4), np.float32), {}, "all vectors are the same"),
+        (np.zeros(7, np.float32), {}, "shape"),
+        (np.eye(50, 4, dtype=np.float32), {"n_atoms": 0, "bandwidth": 3.0}, r"n_atoms.*bandwidth"),
+        (np.eye(50, 4, dtype=np.float32), {"target_active": 9}, "target_active is 9, more than the 8 atoms"),
+        (np.eye(50, 4, dtype=np.float32), {"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_wrong_input_is_named(X, options, message):
+    with pytest.raises(InputError, match=message):
+        Atoms.fit(X, **{"n_atoms": 8, "target_active": 2, **options})
+
+
+def test_an_unfitted_coder_and_a_wrong_width_say_so(vectors, tmp_path):
+    with pytest.raises(NotFittedError, match="Call fit first"):
+        ThresholdSAE().transform(vectors)
+    atoms = Atoms.fit(vectors, 20, **QUICK)
+    with pytest.raises(InputError, match="13"):
+        atoms.transform(np.zeros((2, 13), np.float32))
+    with pytest.raises(InputError, match="no atom 20"):
+        atoms.nearest(20, 3)
+    with pytest.raises(ArtifactError, match=r"card\.json"):
+        Atoms.load(tmp_path)
+
+
+def test_a_bank_and_its_vectors_give_the_same_atoms(vectors, tmp_path):
+    from sememe import Bank
+
+    with Bank.create(tmp_path / "b", 12, provenance={"model": "made"}) as bank:
+        bank.append(vectors)
+        bank.commit()
+        from_bank = Atoms.fit(bank, 20, **QUICK)
+    np.testing.assert_array_equal(from_bank.decoder, Atoms.fit(vectors, 20, **QUICK).decoder)
+    assert from_bank.card["source"]["model"] == "made"
