@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from hash_encoder import HashEncoder
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,7 +9,8 @@ from sememe.version import __version__
 
 if TYPE_CHECKING:
     from sememe.atoms import Atoms
-    from sememe.bank import Bank, harvest
+    from sememe.bank import Bank
+    from sememe.bank.harvest import harvest
     from sememe.corpus import Corpus, Document, read
     from sememe.errors import SememeError
     from sememe.models import Encoder, LanguageModel

@@ -1,12 +1,14 @@
-"""Labels, neighbours and the map of atoms."""
+"""Labels: the words that set the texts of an atom apart."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.sparse import csr_matrix
 
 from sememe.atoms.labels import label_atoms
-from sememe.atoms.layout import lay_out
+from sememe.atoms.words import terms
+from sememe.errors import InputError
 
 TOPICS = {
     0: ["the zebra runs over the savanna", "a zebra and a lion", "zebras drink water on the savanna"],
@@ -45,26 +47,49 @@ def test_labels_are_the_same_every_time():
     assert label_atoms(codes, texts) == label_atoms(codes, iter(texts))
 
 
-def test_the_map_keeps_neighbours_better_than_a_projection():
-    rng = np.random.default_rng(0)
-    centres = rng.standard_normal((12, 24))
-    points = np.repeat(centres, 15, axis=0) + 0.25 * rng.standard_normal((180, 24))
-    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
-    group = np.repeat(np.arange(12), 15)
-
-    def purity(places: np.ndarray) -> float:
-        distances = np.square(places[:, None] - places[None]).sum(-1)
-        near = np.argsort(distances, axis=1)[:, 1:11]
-        return float((group[near] == group[:, None]).mean())
-
-    centred = points - points.mean(0)
-    plane = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
-    assert purity(lay_out(points)) > max(0.95, purity(plane) + 0.05)
-    np.testing.assert_array_equal(lay_out(points), lay_out(points))
+def test_names_keep_their_case_and_plurals_of_acronyms_are_one_term():
+    texts = ["An LLM answers", "The LLMs answer with a Markov chain", "Robots walk", "Walking robots and a robot"] * 6
+    codes = csr_matrix(np.tile([[1, 0], [1, 0], [0, 1], [0, 1]], (6, 1)).astype(np.float32))
+    first, second = (label.split(", ") for label in label_atoms(codes, texts))
+    assert "LLM" in first or "LLMs" in first
+    assert not {"LLM", "LLMs"} <= set(first)
+    assert "Markov chain" in first
+    assert "robots" in second or "robot" in second
 
 
-def test_a_map_of_few_atoms_is_finite():
-    for n in (0, 1, 2, 3, 5):
-        places = lay_out(np.eye(n, 8, dtype=np.float32))
-        assert places.shape == (n, 2)
-        assert np.isfinite(places).all()
+def test_a_pair_of_words_wins_and_is_written_as_in_the_texts():
+    texts = ["gradient descent converges", "we use gradient descent", "a cat sleeps", "a dog, a cat"] * 6
+    codes = csr_matrix(np.tile([[1, 0], [1, 0], [0, 1], [0, 1]], (6, 1)).astype(np.float32))
+    assert label_atoms(codes, texts)[0].startswith("gradient descent")
+
+
+def test_punctuation_and_numbers_part_words():
+    found = terms(["speech recognition (ASR) works", "speech recognition, vision 3 audio"] * 3, maximum_share=1.0)
+    assert "speech recognition" in found.names
+    assert not {"recognition ASR", "recognition vision", "vision audio"} & set(found.names)
+
+
+def test_presence_equals_counting_by_hand():
+    texts = ["red apples fall", "a red apple", "green tree", "the apple tree falls", ""]
+    found = terms(texts, minimum_texts=1, maximum_share=1.0)
+    columns = {name: found.presence.toarray()[:, number].tolist() for number, name in enumerate(found.names)}
+    assert columns["red"] == [1, 1, 0, 0, 0]
+    assert columns["apple"] == [1, 1, 0, 1, 0]
+    assert columns["tree"] == [0, 0, 1, 1, 0]
+    assert "the" not in columns
+
+
+def test_stronger_activations_count_for_more():
+    texts = ["alpha words", "beta words"] * 10 + ["gamma"] * 20
+    codes = csr_matrix(np.r_[np.tile([5.0, 1.0], 10), np.zeros(20)].astype(np.float32)[:, None])
+    assert label_atoms(codes, texts, n_words=1)[0].split()[0] == "alpha"
+
+
+def test_texts_that_do_not_fit_the_codes_are_refused():
+    with pytest.raises(InputError, match="3 texts for 4 codes"):
+        label_atoms(csr_matrix((4, 2), dtype=np.float32), ["a", "b", "c"])
+
+
+def test_texts_without_words_give_empty_labels():
+    assert label_atoms(csr_matrix(np.ones((3, 2), np.float32)), ["", "...", "1 2"]) == ["", ""]
+    assert label_atoms(csr_matrix((0, 2), dtype=np.float32), []) == ["", ""]

@@ -113,7 +113,8 @@ def test_the_mean_number_of_active_atoms_reaches_its_target(vectors):
 
 def test_a_larger_penalty_is_sparser(vectors):
     active = [
-        Atoms.fit(vectors, 30, penalty=p, target_active=8, steps=300, batch_size=64).card["mean_active"] for p in (0.001, 0.3)
+        Atoms.fit(vectors, 30, penalty=p, target_active=8, steps=300, batch_size=64).card["mean_active"]
+        for p in (0.001, 0.3)
     ]
     assert active[1] < 0.7 * active[0]
 

@@ -6,9 +6,10 @@ Not a conftest.py: a second module of that name would hide the one that all room
 from __future__ import annotations
 
 import pytest
-from page_world import DIMENSIONS, PORT, HashEncoder, client_of, make_atoms, make_documents
+from page_world import DIMENSIONS, PORT, client_of, make_atoms, make_documents
 from running import chromium, find_chromium, running
 
+from hash_encoder import HashEncoder
 from sememe import Index
 from sememe.web import create_app
 

@@ -22,7 +22,6 @@ def main() -> None:
     parser.add_argument("index", type=Path)
     parser.add_argument("--atoms", type=Path)
     parser.add_argument("--query", default="learning from few labelled examples")
-    parser.add_argument("--find", default="graph", help="what to look for on the atlas")
     parser.add_argument("--out", type=Path, default=Path("docs/screenshots"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -43,6 +42,7 @@ def take(page, base, options, suffix) -> None:
         if path is not None:
             page.goto(base + path)
         page.evaluate("document.fonts.ready.then(() => true)")
+        page.wait_for_timeout(300)  # the map is drawn in the next frame
         page.screenshot(path=options.out / f"{name}-{suffix}.png")
 
     query = quote_plus(options.query)
@@ -55,6 +55,7 @@ def take(page, base, options, suffix) -> None:
     slider = page.locator("#answer input[type=range]").nth(2)
     slider.evaluate("s => { s.value = 0.6; s.dispatchEvent(new Event('input', { bubbles: true })); }")
     page.wait_for_selector(".moved")
+    page.evaluate("document.querySelector('.knobs details').open = true")
     shot("steered")
     document = page.locator("a.open").first.get_attribute("href")
     atom = page.locator("#answer .chip").first.get_attribute("href")
@@ -62,10 +63,7 @@ def take(page, base, options, suffix) -> None:
     shot("atom", atom)
     shot("atoms", "/atoms")
     shot("atlas", "/atlas")
-    page.fill(".atlas-find input", options.find)
-    shot("atlas-find")
     shot("collection", "/collection")
-    shot("error", "/?q=a&mode=magic")
 
 
 if __name__ == "__main__":

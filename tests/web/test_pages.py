@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from page_world import N_ATOMS, PORT, HashEncoder, client_of, make_atoms
+from page_world import N_ATOMS, PORT, client_of, make_atoms
 
+from hash_encoder import HashEncoder
 from sememe import Atoms, Document, Index
 from sememe.atoms import Weights
 from sememe.errors import InputError
@@ -31,7 +32,7 @@ OUR_ATTRIBUTES = frozenset(
     lang charset name content rel href as type crossorigin src class id tabindex viewbox width height
     aria-hidden cx cy r aria-label aria-current hidden aria-live action method role value maxlength
     placeholder autocomplete spellcheck autofocus checked min max step form for open data-atom aria-labelledby
-    x y rx x1 x2 y1 y2 scope required selected d data-margin preserveaspectratio data-zoom
+    x y rx x1 x2 y1 y2 scope required selected d data-margin preserveaspectratio data-zoom title
     """.split()  # noqa: SIM905
 )
 

@@ -8,7 +8,7 @@ import socket
 import pytest
 import uvicorn
 
-from sememe import Index
+from sememe import Atoms, Index
 from sememe.errors import ArtifactError, InputError
 from sememe.web import serve
 
@@ -16,11 +16,11 @@ pytest_plugins = ["page_fixtures"]
 
 
 @pytest.fixture
-def started(monkeypatch, web_index, web_atoms, tmp_path):
+def started(monkeypatch, web_index, web_atoms):
     """Call `serve` on the small collection without answering anything; returns what it was about to do."""
-    web_atoms.save(tmp_path / "atoms")
     # The encoder of the small index has no name to load it by.
     monkeypatch.setattr(Index, "open", classmethod(lambda *_: contextlib.nullcontext(web_index)))
+    monkeypatch.setattr(Atoms, "load", classmethod(lambda *_: web_atoms))
 
     def start(**options):
         seen = {"announced": []}
@@ -29,7 +29,7 @@ def started(monkeypatch, web_index, web_atoms, tmp_path):
             seen.update(config=server.config, address=sockets[0].getsockname())
 
         monkeypatch.setattr(uvicorn.Server, "run", run)
-        serve("index", tmp_path / "atoms", announce=seen["announced"].append, **options)
+        serve("index", "atoms", announce=seen["announced"].append, **options)
         return seen
 
     return start

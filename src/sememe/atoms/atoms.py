@@ -55,12 +55,18 @@ class Atoms:
     """
 
     def __init__(
-        self, weights: Weights, fired: np.ndarray, card: Mapping[str, Any], labels: Sequence[str] | None = None
+        self,
+        weights: Weights,
+        fired: np.ndarray,
+        card: Mapping[str, Any],
+        labels: Sequence[str] | None = None,
+        places: np.ndarray | None = None,
     ) -> None:
         self.weights = weights
         self.fired = np.asarray(fired, np.int64)
         self.card = dict(card)
         self.labels = list(labels) if labels is not None else [""] * weights.n_atoms
+        self._places = places
 
     @classmethod
     def fit(
@@ -155,8 +161,13 @@ class Atoms:
         return [(int(other), float(cosines[other])) for other in best]
 
     def map(self) -> np.ndarray:
-        """A place in the plane for every atom, similar atoms near each other (n_atoms, 2), float32."""
-        return lay_out(self.decoder)
+        """A place in the plane for every atom, similar atoms near each other (n_atoms, 2), float32.
+
+        Saved with the atoms, for it takes seconds to find.
+        """
+        if self._places is None:
+            self._places = lay_out(self.decoder)
+        return self._places
 
     def contributions(self, query: np.ndarray, vector: np.ndarray) -> Contributions:
         """Take the score <query, vector> apart into atoms, bias and residual, exactly (float64 sums).
@@ -176,7 +187,7 @@ class Atoms:
 
     def save(self, path: str | Path) -> None:
         """Write the folder `path`: `model.safetensors` and `card.json`."""
-        arrays = {**self.weights.arrays(), "fired": self.fired}
+        arrays = {**self.weights.arrays(), "fired": self.fired, "map": self.map()}
         artifact.save(path, KIND, arrays, {**self.card, "labels": self.labels})
 
     @classmethod

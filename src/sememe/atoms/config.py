@@ -25,11 +25,11 @@ class AtomsConfig:
     n_atoms: int = option(4096, "how many atoms to learn")
     target_active: float = option(32.0, "mean number of active atoms per vector to aim at")
     penalty: float | None = option(None, "fixed weight of the L0 penalty, instead of aiming at --target-active")
-    steps: int | None = option(None, "training steps (default 2000)")
+    steps: int | None = option(None, "training steps; by default four times through the vectors, 2,000 to 20,000")
     batch_size: int = option(256, "vectors per training step")
     learning_rate: float = option(6e-3, "peak learning rate of Adam")
     bandwidth: float = option(0.5, "width of the window in which a threshold receives a gradient, in thresholds")
-    tie: float = option(5.0, "how strongly the encoder is drawn towards the decoder, in learning rates; 0 for not")
+    tie: float = option(3.0, "how strongly the encoder is drawn towards the decoder, in learning rates; 0 for not")
     held_out: float = option(0.1, "share of the vectors kept out of training, to measure R2 on")
     random_state: int = option(0, "seed")
 

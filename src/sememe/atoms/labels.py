@@ -5,7 +5,8 @@ most strongly,
 
     p = (sum_i w_i [t in text i] + q) / (sum_i w_i + 1),    q = share of all texts with t,
 
-and t's score is p log(p / q): how common the term is where the atom fires, times how much rarer it is elsewhere.
+and t's score is p log(p / q): how common the term is where the atom fires, times how much rarer it is elsewhere. A
+pair of neighbouring words is a term too.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sememe.atoms.words import Terms, terms
+from sememe.errors import InputError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 TOP_ROWS = 50
+PAIR_BONUS = 1.25  # "black box" says more than "black" when it is nearly as common
 _BLOCK = 256
 _CANDIDATES = 24
 
@@ -30,19 +33,29 @@ def label_atoms(codes: csr_matrix, texts: Iterable[str], *, n_words: int = 3) ->
 
     Args:
         codes: (n, n_atoms).
-        texts: n of them, in the order of the codes' rows.
+        texts: n of them, in the order of the codes' rows; read once.
         n_words: how many terms a label has at most.
+
+    Raises:
+        InputError: there are not as many texts as codes.
     """
     found = terms(texts, minimum_texts=2 if codes.shape[0] >= 20 else 1)
+    if found.presence.shape[0] != codes.shape[0]:
+        raise InputError(f"{found.presence.shape[0]} texts for {codes.shape[0]} codes", where="texts")
     strongest = _strongest(codes)
-    share = (found.presence.sum(axis=0).A1 + 0.5) / (codes.shape[0] + 1)
+    share = (np.asarray(found.presence.sum(axis=0)).ravel() + 0.5) / (codes.shape[0] + 1)
+    bonus = np.where(found.parts[:, 1] >= 0, PAIR_BONUS, 1.0)
     labels = []
     for start in range(0, codes.shape[1], _BLOCK):
         weights = strongest[start : start + _BLOCK]
-        mass = (weights @ found.presence).toarray()
-        p = (mass + share) / (np.asarray(weights.sum(axis=1)) + 1)
-        scores = np.where(mass > 0, p * np.log(p / share), -np.inf)
-        labels += [_label(row, found, n_words) for row in scores]
+        mass = weights @ found.presence
+        totals = np.asarray(weights.sum(axis=1)).ravel()
+        for row, total in enumerate(totals):
+            here = slice(mass.indptr[row], mass.indptr[row + 1])
+            candidates = mass.indices[here]
+            p = (mass.data[here] + share[candidates]) / (total + 1)
+            scores = p * np.log(p / share[candidates]) * bonus[candidates]
+            labels.append(_label(candidates, scores, found, n_words))
     return labels
 
 
@@ -63,19 +76,19 @@ def _strongest(codes: csr_matrix) -> csr_matrix:
     return columns.T.tocsr()
 
 
-def _label(scores: np.ndarray, found: Terms, n_words: int) -> str:
-    """The best terms that share no word with a better one."""
-    count = min(_CANDIDATES, len(scores))
-    best = np.argpartition(-scores, count - 1)[:count] if count else np.empty(0, int)
-    best = best[np.lexsort((best, -scores[best]))]
+def _label(candidates: np.ndarray, scores: np.ndarray, found: Terms, n_words: int) -> str:
+    """The best of the candidate terms that share no word with a better one."""
+    if len(scores) > _CANDIDATES:
+        best = np.argpartition(-scores, _CANDIDATES)[:_CANDIDATES]
+        candidates, scores = candidates[best], scores[best]
     chosen: list[str] = []
-    used: set[int] = {-1}
-    for term in best:
-        first, second = found.parts[term].tolist()
-        if not np.isfinite(scores[term]) or scores[term] <= 0 or first in used or (second in used and second != -1):
+    used: set[int] = set()
+    for place in np.lexsort((candidates, -scores)):
+        words = set(found.parts[candidates[place]].tolist()) - {-1}
+        if scores[place] <= 0 or words & used:
             continue
-        chosen.append(found.names[term])
-        used |= {first, second}
+        chosen.append(found.names[candidates[place]])
+        used |= words
         if len(chosen) == n_words:
             break
     return ", ".join(chosen)

@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 
 from sememe.atoms.config import AtomsConfig
+from sememe.atoms.revival import Revival
 from sememe.atoms.rows import Rows
 from sememe.atoms.weights import Weights
 from sememe.extras import require
 from sememe.progress import progress
 
-DEFAULT_STEPS = 2000
+STEPS, EPOCHS, MOST_STEPS = 2000, 4, 20_000  # by default: at least, through the data, at most
 WARM_UP, DECAY = 0.05, 0.2  # shares of the steps in which the learning rate rises, and falls
 THRESHOLD_GAIN = 0.03  # how far log thresholds move for a unit of log(active / target)
 SAMPLED_ROWS = 4096  # for the first thresholds
@@ -44,12 +45,16 @@ class Step:
         penalty: the weight of the L0 term that was used.
         error: mean squared error of a vector.
         active: mean number of active atoms of a vector.
+        fired: the atom of each activation.
+        residual: what was left of each vector (n, d).
     """
 
     gradients: Mapping[str, Any]
     penalty: float
     error: float
     active: float
+    fired: Any
+    residual: Any
 
 
 def gradients(x: Any, p: Mapping[str, Any], bandwidth: float, penalty: float | None) -> Step:
@@ -95,7 +100,8 @@ def gradients(x: Any, p: Mapping[str, Any], bandwidth: float, penalty: float | N
         "bias": g_out.sum(0) - g_encoder_bias @ p["encoder"],
         "log_thresholds": torch.zeros(n_atoms, dtype=z.dtype).index_add_(0, atom, g_threshold) * thresholds,
     }
-    return Step(found, penalty, float(residual.square().sum()) / n, float(is_active.sum()) / n)
+    fired = atom[value >= threshold]
+    return Step(found, penalty, float(residual.square().sum()) / n, len(fired) / n, fired, residual)
 
 
 def _starts(sorted_or_not: Any, n: int) -> Any:
@@ -119,10 +125,12 @@ def train(rows: Rows, config: AtomsConfig) -> Trained:
     """Learn a dictionary from the training rows."""
     torch = require("torch", "models")
     generator = np.random.default_rng([config.random_state, 1])
-    steps = config.steps or DEFAULT_STEPS
-    batches = rows.shuffled(min(config.batch_size, len(rows.train)), generator)
+    batch_size = min(config.batch_size, len(rows.train))
+    steps = config.steps or min(MOST_STEPS, max(STEPS, EPOCHS * len(rows.train) // batch_size))
+    batches = rows.shuffled(batch_size, generator)
     p = _initial(rows, config, generator)
     optimizer = torch.optim.Adam(list(p.values()), lr=config.learning_rate, fused=True)
+    revival = Revival(config.n_atoms, steps, generator)
     penalty = 0.0
     with progress("Learning atoms", steps, unit="steps") as bar:
         for number in range(1, steps + 1):
@@ -134,6 +142,7 @@ def train(rows: Rows, config: AtomsConfig) -> Trained:
             if config.penalty is None:
                 distance = np.log(max(step.active, 1e-3) / config.target_active)
                 p["log_thresholds"] += THRESHOLD_GAIN * float(np.clip(distance, -1, 1))
+            revival.after(number, step.fired, step.residual, p, optimizer)
             penalty = step.penalty
             bar.advance()
     return Trained(_weights(p, rows), steps, penalty)

@@ -71,7 +71,8 @@ class Weights:
 
     def decode(self, codes: csr_matrix) -> np.ndarray:
         """The vectors (n, d), float32, that the codes (n, n_atoms) stand for."""
-        return np.asarray(codes @ self.decoder, np.float32) + self.bias
+        vectors: np.ndarray = np.asarray(codes @ self.decoder, np.float32) + self.bias
+        return vectors
 
 
 def check_vectors(X: Any, dimensions: int | None = None) -> np.ndarray:

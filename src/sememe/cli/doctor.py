@@ -19,7 +19,7 @@ from sememe.version import __version__
 
 EXTRAS = {
     "models": ("torch", "transformers", "accelerate", "gguf"),
-    "web": ("fastapi", "starlette", "uvicorn", "jinja2"),
+    "web": ("fastapi", "starlette", "uvicorn", "jinja2", "font-source-sans-pro", "font-source-serif-pro"),
     "pdf": ("pypdf",),
     "parquet": ("pyarrow",),
     "hub": ("datasets",),

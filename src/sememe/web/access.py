@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sememe.errors import InputError
 from sememe.web.failures import FailurePages
+from sememe.web.hosts import is_loopback
 from sememe.web.rendering import Renderer
 
 MIN_TOKEN_LENGTH = 16
@@ -22,23 +23,34 @@ _OPEN = re.compile(r"/(login|healthz|static/[^/]*)")
 _LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 
+def check_exposure(host: str, token: str | None) -> None:
+    """Refuse to be reachable from other machines without a secret.
+
+    Raises:
+        InputError: `host` is not a loopback address and there is no token, or the token is too short to be one.
+    """
+    if token is not None and len(token) < MIN_TOKEN_LENGTH:
+        raise InputError(
+            f"a token needs at least {MIN_TOKEN_LENGTH} characters",
+            where="--token",
+            hint="Make one with: python -c 'import secrets; print(secrets.token_urlsafe())'",
+        )
+    if token is None and not is_loopback(host):
+        raise InputError(
+            f"other machines can reach {host!r}, so visitors must prove that they may",
+            where="--host",
+            hint=f"Add --token with at least {MIN_TOKEN_LENGTH} characters, or leave --host out",
+        )
+
+
 class Access:
     """Asks for the token once and remembers it in a cookie that scripts cannot read and other sites do not send.
 
     The cookie holds a keyed hash, not the token, and dies with the server. Programs send the token itself as
     `Authorization: Bearer TOKEN`.
-
-    Raises:
-        InputError: the token is too short to be a secret.
     """
 
     def __init__(self, token: str, port: int, renderer: Renderer, failures: FailurePages) -> None:
-        if len(token) < MIN_TOKEN_LENGTH:
-            raise InputError(
-                f"a token needs at least {MIN_TOKEN_LENGTH} characters",
-                where="--token",
-                hint="Make one with: python -c 'import secrets; print(secrets.token_urlsafe())'",
-            )
         self._token, self._renderer, self._failures = token.encode(), renderer, failures
         key = secrets.token_bytes(32)
         self._pass = hmac.new(key, b"pass" + self._token, hashlib.sha256).hexdigest()

@@ -11,14 +11,14 @@ from starlette.responses import Response
 
 import sememe
 from sememe.atoms import Atoms
-from sememe.errors import InputError, SememeError
+from sememe.errors import SememeError
 from sememe.search import Index
-from sememe.web.access import Access
+from sememe.web.access import Access, check_exposure
 from sememe.web.api import api_routes
 from sememe.web.collection import Collection
 from sememe.web.failures import FailurePages
 from sememe.web.guard import Guard
-from sememe.web.hosts import Hosts, is_loopback
+from sememe.web.hosts import Hosts
 from sememe.web.pages import page_routes
 from sememe.web.rendering import Renderer
 from sememe.web.static_files import StaticFiles
@@ -52,23 +52,9 @@ def create_app(
     if access is not None:
         _add_login(app, access)
     _add_error_pages(app, failures)
-    app.add_middleware(Guard, hosts=Hosts(host, port), access=access, failures=failures)  # type: ignore[arg-type]
+    app.add_middleware(Guard, hosts=Hosts(host, port), access=access, failures=failures)
     collection.warm_up()
     return app
-
-
-def check_exposure(host: str, token: str | None) -> None:
-    """Refuse to be reachable from other machines without a token.
-
-    Raises:
-        InputError: `host` is not a loopback address and there is no token.
-    """
-    if not is_loopback(host) and not token:
-        raise InputError(
-            f"other machines can reach {host!r}, so visitors must prove that they may",
-            where="--host",
-            hint="Add --token with at least 16 characters, or leave --host out",
-        )
 
 
 def _add_static_files(app: FastAPI) -> None:

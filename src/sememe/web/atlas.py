@@ -39,7 +39,7 @@ def dots(book: AtomBook) -> Sequence[Dot]:
     """The atoms that are ever active, the most frequent first."""
     order = [int(atom) for atom in np.argsort(-book.shares, kind="stable") if book.shares[atom] > 0]
     places = MARGIN + book.map * (np.array([WIDTH, HEIGHT]) - 2 * MARGIN)
-    names = {atom: ", ".join(book.label(atom).split(", ")[:2]) for atom in order}
+    names = {atom: book.name(atom) for atom in order}
     named = _without_overlap(order, names, places)
     ranks = {atom: rank for rank, atom in enumerate(order)}
     return [

@@ -10,6 +10,7 @@ import numpy as np
 
 from sememe.atoms import Atoms
 from sememe.errors import InputError
+from sememe.progress import progress
 from sememe.search import Index
 from sememe.search.learning import codes_of
 
@@ -56,7 +57,8 @@ class AtomBook:
         self._active = np.diff(self._columns.indptr)
         sums = np.asarray(self._codes.sum(axis=0)).ravel()
         self._means = np.divide(sums, self._active, out=np.zeros(len(sums)), where=self._active > 0)
-        self.map = _unit_square(atoms.map())
+        with progress("Laying out the map", unit="atoms"):
+            self.map = _unit_square(atoms.map())
         self.hues = _hues(self.map)
 
     def __len__(self) -> int:
@@ -65,6 +67,10 @@ class AtomBook:
     def label(self, atom: int) -> str:
         """Its label, or its number when it has none."""
         return self.atoms.labels[atom] or f"atom {atom}"
+
+    def name(self, atom: int) -> str:
+        """The first two terms of its label, for places with little room."""
+        return ", ".join(self.label(atom).split(", ")[:2])
 
     def check(self, atom: int) -> None:
         """Refuse an atom that does not exist.
@@ -84,12 +90,14 @@ class AtomBook:
     @property
     def shares(self) -> np.ndarray:
         """In what share of the vectors each atom is active; shape (n_atoms,)."""
-        return self._active / max(len(self._rows), 1)
+        shares: np.ndarray = self._active / max(len(self._rows), 1)
+        return shares
 
     @property
     def means(self) -> np.ndarray:
         """Mean activation of each atom where it is active; shape (n_atoms,)."""
-        return self._means
+        means: np.ndarray = self._means
+        return means
 
     def activations(self, atom: int) -> tuple[np.ndarray, np.ndarray]:
         """Where an atom is active: bank rows (m,), ascending, and activations (m,)."""

@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from sememe.atoms import Atoms
 from sememe.errors import InputError
 from sememe.search import Index
-from sememe.web.app import check_exposure, create_app
+from sememe.web.access import check_exposure
+from sememe.web.app import create_app
 from sememe.web.hosts import url_host
 from sememe.web.patience import PatientProtocol
 
