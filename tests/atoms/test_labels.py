@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from sememe.atoms.labels import label_atoms
 from sememe.atoms.words import terms
@@ -24,6 +24,12 @@ def texts_and_codes() -> tuple[list[str], csr_matrix]:
     for number in range(len(texts)):
         codes[number, number % 12 // 3] = 1.0
     return texts, csr_matrix(codes)
+
+
+def with_others(codes: csr_matrix, texts: list[str]) -> tuple[csr_matrix, list[str]]:
+    """Add as many texts again that no atom fires on: a term that half of all texts have is no term."""
+    nothing = csr_matrix(codes.shape, dtype=np.float32)
+    return vstack([codes, nothing], format="csr"), texts + ["something unrelated"] * len(texts)
 
 
 def test_labels_hold_the_words_that_set_an_atom_apart():
@@ -50,6 +56,7 @@ def test_labels_are_the_same_every_time():
 def test_names_keep_their_case_and_plurals_of_acronyms_are_one_term():
     texts = ["An LLM answers", "The LLMs answer with a Markov chain", "Robots walk", "Walking robots and a robot"] * 6
     codes = csr_matrix(np.tile([[1, 0], [1, 0], [0, 1], [0, 1]], (6, 1)).astype(np.float32))
+    codes, texts = with_others(codes, texts)
     first, second = (label.split(", ") for label in label_atoms(codes, texts))
     assert "LLM" in first or "LLMs" in first
     assert not {"LLM", "LLMs"} <= set(first)
@@ -60,6 +67,7 @@ def test_names_keep_their_case_and_plurals_of_acronyms_are_one_term():
 def test_a_pair_of_words_wins_and_is_written_as_in_the_texts():
     texts = ["gradient descent converges", "we use gradient descent", "a cat sleeps", "a dog, a cat"] * 6
     codes = csr_matrix(np.tile([[1, 0], [1, 0], [0, 1], [0, 1]], (6, 1)).astype(np.float32))
+    codes, texts = with_others(codes, texts)
     assert label_atoms(codes, texts)[0].startswith("gradient descent")
 
 

@@ -42,6 +42,7 @@ def take(page, base, options, suffix) -> None:
         if path is not None:
             page.goto(base + path)
         page.evaluate("document.fonts.ready.then(() => true)")
+        page.mouse.move(0, 0)
         page.wait_for_timeout(300)  # the map is drawn in the next frame
         page.screenshot(path=options.out / f"{name}-{suffix}.png")
 

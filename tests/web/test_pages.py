@@ -162,6 +162,8 @@ def test_the_form_without_javascript_leads_to_the_short_address(client):
 
 
 def test_filters_choose_documents(client, web_index):
+    example = re.search(r'placeholder="(year[^"]*)"', client.get("/").text)[1]
+    assert example == "year&gt;=2000; venue=UAI"
     page = client.get("/?q=red+cat&where=year%3D2003&k=50").text
     assert len(hits_of(page)) == sum(d.metadata.get("year") == 2003 for d in web_index.documents())
     assert "No document passes the filter" in client.get("/?q=red+cat&where=year%3D1900").text

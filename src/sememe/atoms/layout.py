@@ -32,7 +32,7 @@ def lay_out(decoder: np.ndarray, random_state: int = 0) -> np.ndarray:
     places = _principal_plane(decoder) + 1e-4 * generator.standard_normal((n, 2))
     places *= 1e-2 / max(float(places.std()), 1e-12)
     velocity = np.zeros_like(places)
-    rate = max(n / 12.0, 50.0)
+    rate = max(n / 12.0, min(50.0, n / 4.0))  # few points would be thrown far apart by a higher one
     for number in range(ROUNDS):
         factor = 4.0 if number < _EXAGGERATED else 1.0
         gradient = _attraction(places, first, second, factor * weight) - repulsion(places)

@@ -24,7 +24,7 @@ def repulsion(places: np.ndarray) -> np.ndarray:
         places: y, shape (n, 2).
 
     Returns:
-        Shape (n, 2), to within a few percent of the largest force.
+        Shape (n, 2), to within a few percent of the largest force while the map is not wider than the finest grid.
     """
     low, extent = places.min(axis=0), float(np.ptp(places, axis=0).max())
     spacing = max(SPACING, extent / MOST_NODES)

@@ -41,7 +41,12 @@ def create_app(
     """
     check_exposure(host, token)
     collection = Collection(index, atoms)
-    renderer = Renderer(book=collection.book, n_documents=collection.info["documents"], version=sememe.__version__)
+    renderer = Renderer(
+        book=collection.book,
+        n_documents=collection.info["documents"],
+        filter_example=collection.filter_example(),
+        version=sememe.__version__,
+    )
     failures = FailurePages(renderer)
     access = Access(token, port, renderer, failures) if token is not None else None
     # The documentation pages of FastAPI load scripts from elsewhere; redirects of its own trust the Host header.

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from sememe.atoms import Atoms
+from sememe.corpus import Document
 from sememe.errors import InputError
 from sememe.search import Hit, Index
 from sememe.web.asked import Asked
 from sememe.web.book import AtomBook
 
 REMEMBERED_QUERIES = 512
+MAX_EXAMPLE_CHARACTERS = 24
 
 
 class Collection:
@@ -45,6 +47,17 @@ class Collection:
         if self.book is None:
             raise InputError("this collection has no atoms yet", hint="Learn them with: sememe atoms learn IDX")
         return self.book
+
+    def filter_example(self) -> str:
+        """A filter that fits the metadata of the first document, to show how one is written."""
+        metadata = next(iter(self.index.documents()), Document("", "")).metadata
+        conditions = [f"{name}>={value}" for name, value in metadata.items() if type(value) is int]
+        conditions += [
+            f"{name}={value}"
+            for name, value in metadata.items()
+            if isinstance(value, str) and 0 < len(value) <= MAX_EXAMPLE_CHARACTERS
+        ]
+        return "; ".join(conditions[:2])
 
     def warm_up(self) -> None:
         """Load the encoder and the lexical part, so that the first visitor does not wait for them."""

@@ -8,7 +8,7 @@ const count = document.querySelector(".atlas-find output");
 const { width: WIDTH, height: HEIGHT } = svg.viewBox.baseVal;
 const MARGIN = Number(svg.dataset.margin);
 const MOST_ZOOM = 24;
-const NAME = { height: 17, character: 6.6, most: 70 }; // in pixels of the screen
+const NAME = { height: 17, character: 6.6, room: 11_000, most: 70 }; // in pixels of the screen
 
 // The most frequent first: they are drawn last, and named first.
 const dots = [...svg.querySelectorAll(".dots a")].reverse().map((link) => {
@@ -52,9 +52,10 @@ function writeNames() {
   const size = unit();
   const boxes = [];
   const written = [];
+  const most = Math.min(NAME.most, (svg.clientWidth * svg.clientHeight) / NAME.room);
   const searching = find.value.trim() !== "";
   for (const dot of dots) {
-    if (written.length >= NAME.most) break;
+    if (written.length >= most) break;
     if (searching && !dot.path.classList.contains("match")) continue;
     const x = (dot.x - view.x) / size;
     const y = (dot.y - view.y) / size;
