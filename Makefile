@@ -24,13 +24,13 @@ $(VENV)/.dev: $(VENV)/.run
 
 run: $(VENV)/.run
 	$(BIN)/sememe index '$(SOURCE)' --path $(OUT)/my.index --encoder minilm --resume
-	$(BIN)/sememe atoms learn $(OUT)/my.index --n-atoms $(ATOMS) --path $(OUT)/my.atoms
-	$(BIN)/sememe search $(OUT)/my.index '$(QUERY)' --atoms $(OUT)/my.atoms -k 5
+	$(BIN)/sememe atoms learn $(OUT)/my.index --n-atoms $(ATOMS)
+	$(BIN)/sememe search $(OUT)/my.index '$(QUERY)' -k 5
 ifdef SERVE
-	$(BIN)/sememe serve $(OUT)/my.index --atoms $(OUT)/my.atoms
+	$(BIN)/sememe serve $(OUT)/my.index
 else
 	@echo
-	@echo "Search again:   $(BIN)/sememe search $(OUT)/my.index 'your question' --atoms $(OUT)/my.atoms"
+	@echo "Search again:   $(BIN)/sememe search $(OUT)/my.index 'your question'"
 	@echo "Open the page:  make run SERVE=1"
 	@echo "Your documents: make run SOURCE=path/to/your.jsonl OUT=mine"
 endif

@@ -20,6 +20,14 @@ def test_repulsion_equals_the_sum_over_all_pairs(spread):
     assert error.max() < 0.05 * np.linalg.norm(exact, axis=1).max()
 
 
+def test_repulsion_of_three_points_far_apart_is_exact():
+    places = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 40.0]])
+    closeness = 1 / (1 + np.array([900.0, 1600.0]))
+    total = 2 * (closeness.sum() + 1 / 2501)
+    expected = -4 * np.array([closeness[0] ** 2 * 30, closeness[1] ** 2 * 40]) / total
+    np.testing.assert_allclose(repulsion(places)[0], expected, rtol=0.02)
+
+
 def test_repulsion_of_a_wide_map_uses_a_coarser_grid_and_stays_bounded():
     places = np.array([[0.0, 0.0], [5000.0, 0.0], [0.0, 5000.0]])
     assert np.isfinite(repulsion(places)).all()

@@ -76,7 +76,8 @@ class Atoms:
 
         Args:
             data: the vectors. The rows of one document in a bank are never split between training and held-out.
-            n_atoms: how many atoms to learn; the configuration's when left out.
+            n_atoms: how many atoms to learn; when left out the configuration's, and by default an eighth of the
+                vectors, 128 to 4,096.
             config: the options; `options` are single fields of it that take precedence.
             **options: fields of `AtomsConfig` by name.
 
@@ -94,7 +95,7 @@ class Atoms:
         card = {
             "coder": "threshold",
             "parameters": coder.get_params(),
-            "source": dict(getattr(data, "provenance", {})),
+            "source": _source(data),
             **coder.report_,
             "certificate": certify(coder.weights_.decoder, live, coder.report_["mean_active"]),
         }
@@ -204,3 +205,10 @@ class Atoms:
         except KeyError as error:
             raise ArtifactError(f"lacks {error}", where=str(path), hint="Learn the atoms again") from error
         return atoms
+
+
+def _source(data: Bank | np.ndarray) -> dict[str, Any]:
+    """What the vectors came from, as far as the data know it."""
+    if isinstance(data, np.ndarray) or not hasattr(data, "provenance"):
+        return {}
+    return {**data.provenance, "bank": data.fingerprint}

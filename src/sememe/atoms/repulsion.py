@@ -41,7 +41,7 @@ def repulsion(places: np.ndarray) -> np.ndarray:
         read: np.ndarray = (grid[index] * weight).sum(axis=0)
         return read
 
-    total = float(field(spectra[0], first).sum()) - len(places)
+    total = float(field(spectra[0], first).sum()) - _own(weight, spacing)
     density, *moments = (field(spectrum, second) for spectrum in spectra)
     push = np.column_stack([charges[axis] * density - moments[axis - 1] for axis in (1, 2)])
     return 4 * push / max(total, 1e-12)
@@ -62,6 +62,13 @@ def _spectrum(grid: np.ndarray, nodes: int) -> np.ndarray:
 
     spectrum: np.ndarray = rfft2(grid.reshape(nodes, nodes), s=(2 * nodes, 2 * nodes))
     return spectrum
+
+
+def _own(weight: np.ndarray, spacing: float) -> float:
+    """What all points contribute to the first field at their own places: 1 each, but for interpolation."""
+    offset = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]) * spacing
+    closeness = 1 / (1 + np.square(offset[:, None] - offset[None]).sum(axis=-1))
+    return float((weight * (closeness @ weight)).sum())
 
 
 @lru_cache(maxsize=4)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from sememe.atoms.config import AtomsConfig
+from sememe.atoms.config import AtomsConfig, default_atoms
 from sememe.atoms.measure import DENSE_SHARE, score
 from sememe.atoms.rows import Rows, prepare
 from sememe.atoms.weights import Weights, check_codes, check_vectors
@@ -40,11 +40,13 @@ class ThresholdSAE(AtomsConfig):
         from sememe.atoms.training import train
 
         rows = prepare(X, self.held_out, np.random.default_rng([self.random_state, 0]))
-        trained = train(rows, self)
+        plan = replace(self, n_atoms=self.n_atoms or default_atoms(len(rows.train)))
+        plan.check()
+        trained = train(rows, plan)
         self.weights_: Weights = trained.weights
         self.n_iter_: int = trained.steps
         self.n_features_in_: int = trained.weights.dimensions
-        self.report_, self.fired_ = _report(trained, rows, self)
+        self.report_, self.fired_ = _report(trained, rows, self.random_state)
         return self
 
     def transform(self, X: np.ndarray) -> csr_matrix:
@@ -83,12 +85,13 @@ class ThresholdSAE(AtomsConfig):
         return self.weights_
 
 
-def _report(trained: Trained, rows: Rows, config: AtomsConfig) -> tuple[dict[str, Any], np.ndarray]:
+def _report(trained: Trained, rows: Rows, seed: int) -> tuple[dict[str, Any], np.ndarray]:
     """What the card says about a fit, held-out figures first, and how often each atom fired."""
     kept, seen = (score(trained.weights, rows, which) for which in (rows.held_out, rows.train))
     fired = kept.fired + seen.fired
     n = kept.rows + seen.rows
     report = {
+        "n_atoms": trained.weights.n_atoms,
         "r2": round(kept.r2, 6),
         "r2_train": round(seen.r2, 6),
         "mean_active": round(kept.mean_active, 4),
@@ -96,25 +99,25 @@ def _report(trained: Trained, rows: Rows, config: AtomsConfig) -> tuple[dict[str
         "dense": int((fired > DENSE_SHARE * n).sum()),
         "n_train": seen.rows,
         "n_held_out": kept.rows,
-        "seed": config.random_state,
+        "seed": seed,
         "steps": trained.steps,
         "penalty": trained.penalty,
     }
-    return {**report, "warnings": _warnings(report, config, rows)}, fired
+    return {**report, "warnings": _warnings(report, rows)}, fired
 
 
-def _warnings(report: dict[str, Any], config: AtomsConfig, rows: Rows) -> list[str]:
+def _warnings(report: dict[str, Any], rows: Rows) -> list[str]:
     """What a user should know before trusting the dictionary."""
     found = []
-    if config.n_atoms >= report["n_train"]:
+    if report["n_atoms"] >= report["n_train"]:
         found.append(
-            f"{config.n_atoms} atoms for {report['n_train']} training vectors: the dictionary can memorise; "
+            f"{report['n_atoms']} atoms for {report['n_train']} training vectors: the dictionary can memorise; "
             "trust r2 (held out), not r2_train"
         )
     if report["r2_train"] - report["r2"] > 0.1:
         found.append(f"memorised: r2 is {report['r2_train']:.2f} on training vectors but {report['r2']:.2f} held out")
-    if report["dead"] > 0.1 * config.n_atoms:
-        found.append(f"{report['dead']} of {config.n_atoms} atoms never fire; ask for fewer atoms")
+    if report["dead"] > 0.1 * report["n_atoms"]:
+        found.append(f"{report['dead']} of {report['n_atoms']} atoms never fire; ask for fewer atoms")
     if rows.splits_a_document:
         found.append("all vectors come from one document, so held-out vectors are not independent of training vectors")
     return found

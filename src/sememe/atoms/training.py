@@ -122,7 +122,7 @@ class Trained:
 
 
 def train(rows: Rows, config: AtomsConfig) -> Trained:
-    """Learn a dictionary from the training rows."""
+    """Learn a dictionary of `config.n_atoms` atoms, which must be given, from the training rows."""
     torch = require("torch", "models")
     generator = np.random.default_rng([config.random_state, 1])
     batch_size = min(config.batch_size, len(rows.train))
@@ -130,7 +130,7 @@ def train(rows: Rows, config: AtomsConfig) -> Trained:
     batches = rows.shuffled(batch_size, generator)
     p = _initial(rows, config, generator)
     optimizer = torch.optim.Adam(list(p.values()), lr=config.learning_rate, fused=True)
-    revival = Revival(config.n_atoms, steps, generator)
+    revival = Revival(len(p["decoder"]), steps, generator)
     penalty = 0.0
     with progress("Learning atoms", steps, unit="steps") as bar:
         for number in range(1, steps + 1):
@@ -163,17 +163,18 @@ def _update(p: Mapping[str, Any], step: Step, optimizer: Any, rate: float) -> No
 def _initial(rows: Rows, config: AtomsConfig, generator: np.random.Generator) -> dict[str, Any]:
     """Random atoms, the encoder their transpose, and thresholds at the quantile that gives the target."""
     torch = require("torch", "models")
-    decoder = generator.standard_normal((config.n_atoms, len(rows.mean)), dtype=np.float32)
+    n_atoms = config.n_atoms or 0
+    decoder = generator.standard_normal((n_atoms, len(rows.mean)), dtype=np.float32)
     decoder /= np.linalg.norm(decoder, axis=1, keepdims=True)
     sampled = np.sort(generator.choice(rows.train, min(SAMPLED_ROWS, len(rows.train)), replace=False))
     sample = np.concatenate(list(rows.blocks(sampled)))
     z = ((sample - rows.mean) / np.float32(rows.scale)) @ decoder.T
-    quantile = max(0.0, 1 - config.target_active / config.n_atoms)
+    quantile = max(0.0, 1 - config.target_active / n_atoms)
     thresholds = np.maximum(np.quantile(z, quantile, axis=0), 1e-3).astype(np.float32)
     return {
         "decoder": torch.from_numpy(decoder),
         "encoder": torch.from_numpy(decoder.copy()),
-        "encoder_bias": torch.zeros(config.n_atoms),
+        "encoder_bias": torch.zeros(n_atoms),
         "bias": torch.zeros(len(rows.mean)),
         "log_thresholds": torch.from_numpy(thresholds).log(),
     }

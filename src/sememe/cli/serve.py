@@ -21,5 +21,12 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     from sememe.web import serve
 
-    serve(options.index, options.atoms, host=options.host, port=options.port, token=options.token)
+    serve(
+        options.index,
+        options.atoms,
+        host=options.host,
+        port=options.port,
+        token=options.token,
+        announce=lambda url: print(f"{url}  (stop with Ctrl-C)", flush=True),
+    )
     return 0
