@@ -166,7 +166,7 @@ def _train_peer(vectors: Any, steps: int, kind: str) -> dict[str, Any]:
             sae_lens.JumpReLUTrainingSAEConfig(
                 jumprelu_sparsity_loss_mode="quadratic",
                 target_l0=ACTIVE,
-                l0_coefficient=float(os.environ.get("PEER_L0", 1e-3)),
+                l0_coefficient=float(os.environ.get("PEER_L0", "1e-3")),
                 l0_warm_up_steps=steps // 10,
                 **common,
             )
@@ -184,6 +184,7 @@ def _train_peer(vectors: Any, steps: int, kind: str) -> dict[str, Any]:
         total_training_samples=steps * BATCH,
         train_batch_size_samples=BATCH,
         lr=rate,
+        lr_end=0.0,
         lr_warm_up_steps=steps // 20,
         lr_decay_steps=steps // 5,
         dead_feature_window=200,

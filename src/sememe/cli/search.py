@@ -151,7 +151,7 @@ def _explanation_line(explanation: Explanation) -> Any:
         remainder = float(explanation.contributions[len(shown) :].sum())
         line.append(f"{remainder:+.3f} {rest} more atoms   ", style="dim")
     line.append(f"{explanation.bias:+.3f} bias   {explanation.residual:+.3f} residual", style="dim")
-    return Padding(line, (0, 0, 0, 5))
+    return Padding(line, (0, 0, 0, 5), expand=False)
 
 
 def _one_line(text: str) -> str:
