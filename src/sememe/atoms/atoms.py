@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from sememe import artifact
-from sememe.atoms.certificate import certify
+from sememe.atoms.certificate import Certificate, restore
 from sememe.atoms.config import AtomsConfig
+from sememe.atoms.inner_product import AtomicInnerProduct
 from sememe.atoms.labels import label_atoms
 from sememe.atoms.layout import lay_out
-from sememe.atoms.weights import Weights, check_codes, check_vectors
+from sememe.atoms.weights import ARRAYS, Weights, check_codes, check_vectors
 from sememe.errors import ArtifactError, InputError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Atoms:
         card: what made the dictionary, from what, and how it measured.
         labels: one label per atom, empty strings before `label` was called.
         fired: on how many vectors each atom was active when it was learned (n_atoms,).
+        inner_product: the atomic inner product of the vectors they were learned from; None when it is not known.
+        certified: what is known of each single atom; None when they were not certified.
     """
 
     def __init__(
@@ -61,8 +64,13 @@ class Atoms:
         card: Mapping[str, Any],
         labels: Sequence[str] | None = None,
         places: np.ndarray | None = None,
+        *,
+        inner_product: AtomicInnerProduct | None = None,
+        certified: Certificate | None = None,
     ) -> None:
         self.weights = weights
+        self.inner_product = inner_product
+        self.certified = certified
         self.fired = np.asarray(fired, np.int64)
         self.card = dict(card)
         self.labels = list(labels) if labels is not None else [""] * weights.n_atoms
@@ -70,7 +78,13 @@ class Atoms:
 
     @classmethod
     def fit(
-        cls, data: Bank | np.ndarray, n_atoms: int | None = None, *, config: AtomsConfig | None = None, **options: Any
+        cls,
+        data: Bank | np.ndarray,
+        n_atoms: int | None = None,
+        *,
+        config: AtomsConfig | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
     ) -> Self:
         """Learn atoms from a bank or an array of vectors (n, d).
 
@@ -79,27 +93,35 @@ class Atoms:
             n_atoms: how many atoms to learn; when left out the configuration's, and by default an eighth of the
                 vectors, 128 to 4,096.
             config: the options; `options` are single fields of it that take precedence.
+            checkpoint: a folder in which training keeps its state; a stopped run goes on from it.
             **options: fields of `AtomsConfig` by name.
 
         Raises:
             InputError: an option or the vectors cannot be used.
+            ArtifactError: the checkpoint is of another run.
             MissingExtraError: torch is not installed.
         """
-        from sememe.atoms.threshold import ThresholdSAE
+        from sememe.atoms.autoencoder import SparseAutoencoder
 
         if n_atoms is not None:
             options["n_atoms"] = n_atoms
         given = {item.name: getattr(config, item.name) for item in fields(AtomsConfig)} if config else {}
-        coder = ThresholdSAE().set_params(**{**given, **options}).fit(data)
-        live = coder.fired_ > 0
+        fitted = SparseAutoencoder().set_params(**{**given, **options}).fit(data, checkpoint=checkpoint)
         card = {
-            "coder": "threshold",
-            "parameters": coder.get_params(),
+            "coder": fitted.coder,
+            "parameters": fitted.get_params(),
             "source": _source(data),
-            **coder.report_,
-            "certificate": certify(coder.weights_.decoder, live, coder.report_["mean_active"]),
+            **fitted.report_,
+            "inner_product": fitted.metric_.facts(),
+            "certificate": fitted.certificate_.figures,
         }
-        return cls(coder.weights_, coder.fired_, card)
+        return cls(
+            fitted.weights_,
+            fitted.fired_,
+            card,
+            inner_product=fitted.metric_,
+            certified=fitted.certificate_,
+        )
 
     @property
     def n_atoms(self) -> int:
@@ -121,7 +143,7 @@ class Atoms:
 
     @property
     def certificate(self) -> dict[str, Any]:
-        """What is proved about the dictionary; see `sememe.atoms.certificate.certify`."""
+        """What is proved and measured about the dictionary; see `sememe.atoms.certificate.certify`."""
         return dict(self.card["certificate"])
 
     def transform(self, X: np.ndarray) -> csr_matrix:
@@ -189,7 +211,14 @@ class Atoms:
     def save(self, path: str | Path) -> None:
         """Write the folder `path`: `model.safetensors` and `card.json`."""
         arrays = {**self.weights.arrays(), "fired": self.fired, "map": self.map()}
-        artifact.save(path, KIND, arrays, {**self.card, "labels": self.labels})
+        if self.inner_product is not None:
+            arrays |= self.inner_product.arrays()
+        if self.certified is not None:
+            arrays |= self.certified.arrays()
+        card = {**self.card, "labels": self.labels}
+        if self.weights.k is not None:
+            card["k"] = self.weights.k
+        artifact.save(path, KIND, arrays, card)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -200,11 +229,16 @@ class Atoms:
         """
         arrays, card = artifact.load(path, KIND)
         try:
-            weights = Weights(**{item.name: arrays[item.name] for item in fields(Weights)})
-            atoms = cls(weights, arrays["fired"], card, card.pop("labels"))
+            weights = Weights(**{name: arrays[name] for name in ARRAYS}, k=card.get("k"))
+            labels, fired = card.pop("labels"), arrays["fired"]
+            metric = None
+            if "inner_product" in arrays:
+                facts = card["inner_product"]
+                metric = AtomicInnerProduct(arrays["inner_product"], facts["source"], facts["n"], facts["ridge"])
+            certified = restore(card["certificate"], arrays, fired)
         except KeyError as error:
             raise ArtifactError(f"lacks {error}", where=str(path), hint="Learn the atoms again") from error
-        return atoms
+        return cls(weights, fired, card, labels, arrays.get("map"), inner_product=metric, certified=certified)
 
 
 def _source(data: Bank | np.ndarray) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from typing import Any
 
 from sememe.errors import InputError
 
+CODER_NAMES = ("threshold", "relu", "topk", "batch_topk", "jumprelu", "gated", "matryoshka")
+SPACE_NAMES = ("euclidean", "atomic")
+
 
 def option(default: Any, help_text: str) -> Any:
     """A dataclass field with the one-line help that the command line shows."""
@@ -17,7 +20,7 @@ def option(default: Any, help_text: str) -> Any:
 
 @dataclass(kw_only=True)
 class AtomsConfig:
-    """How atoms are learned. The defaults suit sentence vectors (hundreds of dimensions, 5,000 to 50,000 rows).
+    """How atoms are learned. The defaults suit hundreds of dimensions and 5,000 to 500,000 vectors.
 
     Lengths are in units of the data's root mean squared distance from its mean, to which it is scaled for training.
     """
@@ -26,12 +29,21 @@ class AtomsConfig:
         None, "how many atoms to learn; by default about an eighth of the vectors, 128 to 4,096"
     )
     target_active: float = option(32.0, "mean number of active atoms per vector to aim at")
-    penalty: float | None = option(None, "fixed weight of the L0 penalty, instead of aiming at --target-active")
+    coder: str = option("threshold", f"how activations are chosen: {', '.join(CODER_NAMES)}")
+    space: str = option(
+        "euclidean", "coordinates in which errors are measured: euclidean, or atomic (whitened by the inner product)"
+    )
+    ridge: float = option(1e-6, "share of the mean eigenvalue added to each in the atomic inner product")
+    penalty: float | None = option(
+        None, "fixed weight of the sparsity penalty, instead of aiming at --target-active (topk and such have none)"
+    )
     steps: int | None = option(None, "training steps; by default four times through the vectors, 2,000 to 20,000")
     batch_size: int = option(256, "vectors per training step")
-    learning_rate: float = option(6e-3, "peak learning rate of Adam")
+    learning_rate: float | None = option(None, "peak learning rate of Adam; by default the coder's own")
     bandwidth: float = option(0.5, "width of the window in which a threshold receives a gradient, in thresholds")
-    tie: float = option(3.0, "how strongly the encoder is drawn towards the decoder, in learning rates; 0 for not")
+    tie: float | None = option(
+        None, "how strongly the encoder is drawn towards the decoder, in learning rates; by default 3 for threshold"
+    )
     held_out: float = option(0.1, "share of the vectors kept out of training, to measure R2 on")
     random_state: int = option(0, "seed")
 
@@ -89,9 +101,12 @@ _LIMITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "penalty": ("a number of at least 0, or None", lambda v: v is None or (_is_number(v) and v >= 0)),
     "steps": ("a whole number of at least 1, or None", lambda v: v is None or _at_least(1)(v)),
     "batch_size": ("a whole number of at least 1", _at_least(1)),
-    "learning_rate": ("a number above 0", _positive),
+    "coder": (f"one of {', '.join(CODER_NAMES)}", lambda v: v in CODER_NAMES),
+    "space": ("euclidean or atomic", lambda v: v in SPACE_NAMES),
+    "ridge": ("a number of at least 0", lambda v: _is_number(v) and v >= 0),
+    "learning_rate": ("a number above 0, or None", lambda v: v is None or _positive(v)),
     "bandwidth": ("a number above 0 and below 2", lambda v: _positive(v) and v < 2),
-    "tie": ("a number of at least 0", lambda v: _is_number(v) and v >= 0),
+    "tie": ("a number of at least 0, or None", lambda v: v is None or (_is_number(v) and v >= 0)),
     "held_out": ("a number between 0 and 0.9", lambda v: _is_number(v) and 0 < v <= 0.9),
     "random_state": ("a whole number of at least 0", _at_least(0)),
 }

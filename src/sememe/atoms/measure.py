@@ -6,38 +6,83 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sememe.atoms.inner_product import AtomicInnerProduct
 from sememe.atoms.rows import Rows
 from sememe.atoms.weights import Weights
 
 DENSE_SHARE = 0.1
+SAMPLED_AMPLITUDES = 200_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Score:
-    """Measured on some rows.
+    """Measured on some rows, of which x' is the reconstruction and m the mean of the *training* rows.
 
     Attributes:
-        r2: 1 - sum |x - x'|^2 / sum |x - m|^2, where m is the mean of the *training* rows, so that one figure means
-            the same on training and held-out rows. 1 is perfect; 0 is no better than the mean.
-        mean_active: mean number of active atoms per vector.
+        r2: 1 - sum |x - x'|^2 / sum |x - m|^2, the paper's faithfulness (arXiv 2509.20784, section 3.5) and 1 - FVU.
+            With the mean of the training rows, one figure means the same on training and held-out rows. 1 is perfect;
+            0 is no better than the mean.
+        r2_per_vector: the mean over rows of 1 - |x - x'|^2 / |x - m|^2, which long vectors do not dominate.
+        r2_uncentred: 1 - sum |x - x'|^2 / sum |x|^2; near 1 for any dictionary when the mean is large.
+        r2_atomic: `r2` with the atomic norm in place of the Euclidean; None without an inner product.
+        active: how many atoms are active in each row (n,).
+        amplitudes: activations, some of them when there are many, ascending.
         fired: how many rows each atom is active on (n_atoms,).
-        rows: how many rows were scored.
     """
 
     r2: float
-    mean_active: float
+    r2_per_vector: float
+    r2_uncentred: float
+    r2_atomic: float | None
+    active: np.ndarray
+    amplitudes: np.ndarray
     fired: np.ndarray
-    rows: int
+
+    @property
+    def mean_active(self) -> float:
+        """Mean number of active atoms of a row."""
+        return float(self.active.mean()) if len(self.active) else 0.0
+
+    @property
+    def rows(self) -> int:
+        """How many rows were scored."""
+        return len(self.active)
 
 
-def score(weights: Weights, rows: Rows, which: np.ndarray) -> Score:
+def score(weights: Weights, rows: Rows, which: np.ndarray, metric: AtomicInnerProduct | None = None) -> Score:
     """Score a dictionary on the rows numbered `which`, a block at a time, with float64 sums."""
-    error = spread = 0.0
+    sums, atomic = np.zeros(3), np.zeros(2)
+    per_vector = 0.0
     fired = np.zeros(weights.n_atoms, np.int64)
+    active, amplitudes, kept = [], [], 0
     for block in rows.blocks(which):
         codes = weights.encode(block)
-        error += float(np.square(block - weights.decode(codes), dtype=np.float64).sum())
-        spread += float(np.square(block - rows.mean, dtype=np.float64).sum())
+        residual, centred = block - weights.decode(codes), block - rows.mean
+        lost, spread = _squares(residual), _squares(centred)
+        sums += lost.sum(), spread.sum(), _squares(block).sum()
+        per_vector += float((1 - lost / np.maximum(spread, 1e-30)).sum())
+        if metric is not None:
+            atomic += _squares(metric.whiten(residual)).sum(), _squares(metric.whiten(centred)).sum()
         fired += np.bincount(codes.indices, minlength=weights.n_atoms)
-    r2 = 1.0 - error / spread if spread > 0 else 0.0
-    return Score(r2, float(fired.sum()) / max(1, len(which)), fired, len(which))
+        active.append(np.diff(codes.indptr))
+        if kept < SAMPLED_AMPLITUDES:
+            amplitudes.append(codes.data)
+            kept += codes.nnz
+    return Score(
+        _share(sums[0], sums[1]),
+        per_vector / max(1, len(which)),
+        _share(sums[0], sums[2]),
+        None if metric is None else _share(atomic[0], atomic[1]),
+        np.concatenate(active) if active else np.zeros(0, np.int64),
+        np.sort(np.concatenate(amplitudes)) if amplitudes else np.zeros(0, np.float32),
+        fired,
+    )
+
+
+def _squares(X: np.ndarray) -> np.ndarray:
+    squares: np.ndarray = np.square(X, dtype=np.float64).sum(axis=1)
+    return squares
+
+
+def _share(lost: float, spread: float) -> float:
+    return float(1.0 - lost / spread) if spread > 0 else 0.0

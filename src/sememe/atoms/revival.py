@@ -1,8 +1,9 @@
 """Giving atoms that have stopped firing a new direction: that of a vector which is badly reconstructed.
 
 Source: the resampling of "Towards Monosemanticity" (Bricken et al. 2023, appendix), simplified: a revived atom is the
-unit residual of one vector, drawn with a chance in proportion to its squared error, and its threshold is the middle
-one of the living atoms. Without it, a dictionary with as many atoms as the data truly have loses a tenth of them.
+unit residual of one vector, drawn with a chance in proportion to its squared error, and its bias and threshold are the
+middle ones of the living atoms. Without it, a dictionary with as many atoms as the data truly have loses a tenth of
+them.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ class Revival:
     Args:
         n_atoms: how many atoms there are.
         steps: how many training steps there will be.
-        generator: draws the vectors.
+        random_state: the seed of the vectors that are drawn.
+
+    Attributes:
+        fired: which atoms were active since the last round (n_atoms,).
     """
 
-    def __init__(self, n_atoms: int, steps: int, generator: np.random.Generator) -> None:
+    def __init__(self, n_atoms: int, steps: int, random_state: int) -> None:
         self._period = max(MINIMUM_STEPS, steps // ROUNDS)
         self._last = LAST * steps
-        self._fired = np.zeros(n_atoms, bool)
-        self._generator = generator
+        self._seed = random_state
+        self.fired = np.zeros(n_atoms, bool)
 
     def after(self, number: int, fired: Any, residual: Any, p: Mapping[str, Any], optimizer: Any) -> None:
         """Take note of step `number` (from 1), and revive what has been silent when a period is over.
@@ -44,12 +48,13 @@ class Revival:
             p: the parameters, changed in place.
             optimizer: forgets what it knew of the revived atoms.
         """
-        self._fired[fired.numpy()] = True
+        self.fired[fired.numpy()] = True
         if number % self._period or number > self._last:
             return
-        if self._fired.any():
-            _revive(self._fired, residual, p, optimizer, self._generator)
-        self._fired[:] = False
+        if self.fired.any():
+            # A generator of the round's own, so that a run that goes on from a checkpoint draws the same.
+            _revive(self.fired, residual, p, optimizer, np.random.default_rng([self._seed, 2, number]))
+        self.fired[:] = False
 
 
 def _revive(
@@ -67,8 +72,10 @@ def _revive(
     directions = torch.nn.functional.normalize(residual[picked], dim=1)
     p["decoder"][chosen] = directions
     p["encoder"][chosen] = directions
-    p["encoder_bias"][chosen] = 0.0
-    p["log_thresholds"][chosen] = p["log_thresholds"][torch.from_numpy(fired)].median()
+    living = torch.from_numpy(fired)
+    for name, parameter in p.items():
+        if name not in ("decoder", "encoder", "bias"):
+            parameter[chosen] = parameter[living].median()
     for name, parameter in p.items():
         if name != "bias":
             for moment in ("exp_avg", "exp_avg_sq"):

@@ -44,38 +44,68 @@ class Rows:
         for start in range(0, len(rows), size):
             yield check_vectors(self.data[rows[start : start + size]])
 
-    def shuffled(self, batch_size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-        """Endless batches of training rows, a fresh order each time round.
+    def shuffled(self, batch_size: int, random_state: int, first_batch: int = 0) -> Iterator[np.ndarray]:
+        """Endless batches of training rows, a fresh order each time round; the same for the same seed.
 
         Rows in memory are shuffled whole. Rows on disk are read in contiguous blocks in random order, and shuffled
         within a buffer of many blocks, so that memory stays bounded and reads stay sequential.
+
+        Args:
+            batch_size: how many rows a batch has.
+            random_state: the seed.
+            first_batch: how many batches to leave out at the beginning; they are not read.
         """
+        epoch, skip = divmod(first_batch * batch_size, len(self.train))
         waiting = np.empty((0, len(self.mean)), np.float32)
         while True:
-            for rows in self._chunks(generator):
-                chunk = check_vectors(self.data[rows])[generator.permutation(len(rows))]
-                waiting = np.concatenate([waiting, chunk])
+            for rows, order in self._chunks(np.random.default_rng([random_state, 3, epoch])):
+                if skip >= len(order):
+                    skip -= len(order)
+                    continue
+                chunk = check_vectors(self.data[rows])[order[skip:]]
+                skip = 0
+                waiting = np.concatenate([waiting, chunk]) if len(waiting) else chunk
                 full = len(waiting) // batch_size * batch_size
                 for start in range(0, full, batch_size):
                     yield waiting[start : start + batch_size]
-                waiting = waiting[full:]
+                waiting = waiting[full:].copy()
+            epoch += 1
 
-    def _chunks(self, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    def _chunks(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Row numbers to read together, and the order in which to use what was read."""
+        size = _BUFFER_BLOCKS * _BLOCK_ROWS
         if isinstance(self.data, np.ndarray):
-            yield self.train
+            shuffled = generator.permutation(self.train)
+            for start in range(0, len(shuffled), size):
+                piece = shuffled[start : start + size]
+                yield piece, np.arange(len(piece))
             return
         blocks = np.array_split(self.train, -(-len(self.train) // _BLOCK_ROWS))
         order = generator.permutation(len(blocks))
         for start in range(0, len(order), _BUFFER_BLOCKS):
-            yield np.concatenate([blocks[i] for i in np.sort(order[start : start + _BUFFER_BLOCKS])])
+            rows = np.concatenate([blocks[i] for i in np.sort(order[start : start + _BUFFER_BLOCKS])])
+            yield rows, generator.permutation(len(rows))
 
 
-def prepare(data: Any, held_out: float, generator: np.random.Generator) -> Rows:
+def held_out_rows(data: Any, share: float, random_state: int) -> tuple[np.ndarray, np.ndarray]:
+    """The training and held-out row numbers, sorted, that learning with this share and seed uses.
+
+    Args:
+        data: the vectors (n, d), or a bank.
+        share: see `AtomsConfig.held_out`.
+        random_state: the seed.
+    """
+    generator = np.random.default_rng([random_state, 0])
+    return _split(len(data), getattr(data, "documents", None), share, generator)[:2]
+
+
+def prepare(data: Any, held_out: float, random_state: int) -> Rows:
     """Check the vectors, split them, and measure their mean and scale.
 
     Raises:
         InputError: not finite numbers (n, d), too few, or all the same.
     """
+    generator = np.random.default_rng([random_state, 0])
     if not hasattr(data, "batches"):
         data = check_vectors(data)
     elif len(data) * data.dimensions * 4 <= MEMORY_LIMIT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +12,15 @@ from sememe.errors import InputError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+ARRAYS = ("decoder", "encoder", "encoder_bias", "bias", "thresholds")
 _BLOCK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
 class Weights:
     """A dictionary in the units of its data: z = W_enc (x - b) + b_enc; a = z where z >= tau, else 0; x' = a D + b.
+
+    With `k`, only the k largest activations of a vector stay.
 
     Source: the TSAE of "Towards Atoms of Large Language Models" (arXiv 2509.20784).
 
@@ -27,6 +30,7 @@ class Weights:
         encoder_bias: b_enc, (n_atoms,).
         bias: b, (d,).
         thresholds: tau, (n_atoms,), not negative.
+        k: the most atoms that are active in a vector; None for no limit.
     """
 
     decoder: np.ndarray
@@ -34,10 +38,11 @@ class Weights:
     encoder_bias: np.ndarray
     bias: np.ndarray
     thresholds: np.ndarray
+    k: int | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: getattr(self, name) for name in ARRAYS}
 
     @property
     def n_atoms(self) -> int:
@@ -64,6 +69,8 @@ class Weights:
         z += self.encoder_bias
         active = z >= self.thresholds
         active &= z > 0
+        if self.k is not None and self.k < self.n_atoms:
+            active &= _among_largest(z, self.k)
         rows, columns = np.nonzero(active)
         starts = np.zeros(len(X) + 1, np.int32)
         np.cumsum(np.bincount(rows, minlength=len(X)), out=starts[1:])
@@ -73,6 +80,13 @@ class Weights:
         """The vectors (n, d), float32, that the codes (n, n_atoms) stand for."""
         vectors: np.ndarray = np.asarray(codes @ self.decoder, np.float32) + self.bias
         return vectors
+
+
+def _among_largest(z: np.ndarray, k: int) -> np.ndarray:
+    """Which numbers are among the k largest of their row; of equal ones, some."""
+    chosen = np.zeros(z.shape, bool)
+    np.put_along_axis(chosen, np.argpartition(-z, k - 1, axis=1)[:, :k], True, axis=1)
+    return chosen
 
 
 def check_vectors(X: Any, dimensions: int | None = None) -> np.ndarray:

@@ -140,8 +140,13 @@ class AtomBook:
         return [(int(other), float(cosine)) for other, cosine in self.atoms.nearest(atom, n)]
 
     def certificate(self) -> dict[str, Any]:
-        """What is proved about the dictionary."""
+        """What is proved and measured about the dictionary."""
         return self.atoms.certificate
+
+    def nearest_pair(self) -> float:
+        """The largest Euclidean |cosine| of two atoms."""
+        certificate = self.atoms.certificate
+        return float(certificate.get("euclidean", certificate)["mutual_coherence"])
 
 
 def _unit_square(places: np.ndarray) -> np.ndarray:

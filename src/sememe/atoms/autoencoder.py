@@ -1,14 +1,18 @@
-"""The threshold-activated sparse autoencoder: a coder with scikit-learn's habits."""
+"""A sparse autoencoder of any coder as an estimator with scikit-learn's habits."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from sememe.atoms.certificate import Certificate, certify
+from sememe.atoms.checkpoint import remove_checkpoint
 from sememe.atoms.config import AtomsConfig, default_atoms
-from sememe.atoms.measure import DENSE_SHARE, score
+from sememe.atoms.inner_product import AtomicInnerProduct
+from sememe.atoms.measure import DENSE_SHARE, Score, score
 from sememe.atoms.rows import Rows, prepare
 from sememe.atoms.weights import Weights, check_codes, check_vectors
 from sememe.errors import InputError, NotFittedError
@@ -19,34 +23,54 @@ if TYPE_CHECKING:
     from sememe.atoms.training import Trained
     from sememe.bank import Bank
 
+CERTIFIED_ROWS = 4096  # held-out vectors that are coded twice for the certificate
+
 
 @dataclass(kw_only=True, eq=False)
-class ThresholdSAE(AtomsConfig):
-    """A sparse autoencoder whose codes are z where z >= tau, else 0 (TSAE, arXiv 2509.20784).
+class SparseAutoencoder(AtomsConfig):
+    """A dictionary and the sparse codes of vectors in it; `coder` says how these are chosen.
 
-    The parameters are the fields of `AtomsConfig`. Learned by `fit`: `weights_` (the dictionary), `report_` (what
-    was measured), `fired_` (on how many vectors each atom is active), `n_features_in_`, `n_iter_`.
+    The parameters are the fields of `AtomsConfig`. Learned by `fit`: `weights_` (the dictionary), `metric_` (the atomic
+    inner product), `certificate_`, `report_` (what was measured), `fired_` (on how many vectors each atom is active),
+    `n_features_in_`, `n_iter_`.
     """
 
-    def fit(self, X: Bank | np.ndarray, y: None = None) -> Self:
+    def fit(self, X: Bank | np.ndarray, y: None = None, *, checkpoint: str | Path | None = None) -> Self:
         """Learn the dictionary from vectors (n, d) or a bank of them.
+
+        Args:
+            X: the vectors.
+            y: ignored.
+            checkpoint: a folder in which the state is kept every half a minute; when a run was stopped, the next one
+                with the same options goes on from it to the same weights. Removed at the end.
 
         Raises:
             InputError: an option is out of range, or the vectors are too few, not finite or all the same.
+            ArtifactError: the checkpoint is of another run.
             MissingExtraError: torch is not installed.
         """
         del y
         self.check()
         from sememe.atoms.training import train
 
-        rows = prepare(X, self.held_out, np.random.default_rng([self.random_state, 0]))
+        rows = prepare(X, self.held_out, self.random_state)
         plan = replace(self, n_atoms=self.n_atoms or default_atoms(len(rows.train)))
         plan.check()
-        trained = train(rows, plan)
+        metric = AtomicInnerProduct.fit(rows.data, rows=rows.train, ridge=self.ridge)
+        folder = None if checkpoint is None else Path(checkpoint)
+        trained = train(rows, plan, metric=metric if self.space == "atomic" else None, checkpoint=folder)
+        kept, seen = (score(trained.weights, rows, which, metric) for which in (rows.held_out, rows.train))
         self.weights_: Weights = trained.weights
+        self.metric_: AtomicInnerProduct = metric
         self.n_iter_: int = trained.steps
         self.n_features_in_: int = trained.weights.dimensions
-        self.report_, self.fired_ = _report(trained, rows, self.random_state)
+        self.fired_: np.ndarray = kept.fired + seen.fired
+        self.report_ = _report(trained, rows, self.random_state, kept, seen)
+        sample = rows.held_out[np.unique(np.linspace(0, len(rows.held_out) - 1, CERTIFIED_ROWS).astype(np.int64))]
+        vectors = np.concatenate(list(rows.blocks(sample)))
+        self.certificate_: Certificate = certify(trained.weights, self.fired_, kept, vectors, metric)
+        if folder is not None:
+            remove_checkpoint(folder)
         return self
 
     def transform(self, X: np.ndarray) -> csr_matrix:
@@ -75,25 +99,27 @@ class ThresholdSAE(AtomsConfig):
         known = [item.name for item in fields(self)]
         for name, value in parameters.items():
             if name not in known:
-                raise InputError(f"no parameter {name!r}", where="ThresholdSAE", hint=f"Known: {', '.join(known)}")
+                raise InputError(f"no parameter {name!r}", where="SparseAutoencoder", hint=f"Known: {', '.join(known)}")
             setattr(self, name, value)
         return self
 
     def _fitted(self) -> Weights:
         if not hasattr(self, "weights_"):
-            raise NotFittedError("has not been fitted", where="ThresholdSAE", hint="Call fit first")
+            raise NotFittedError("has not been fitted", where="SparseAutoencoder", hint="Call fit first")
         return self.weights_
 
 
-def _report(trained: Trained, rows: Rows, seed: int) -> tuple[dict[str, Any], np.ndarray]:
-    """What the card says about a fit, held-out figures first, and how often each atom fired."""
-    kept, seen = (score(trained.weights, rows, which) for which in (rows.held_out, rows.train))
+def _report(trained: Trained, rows: Rows, seed: int, kept: Score, seen: Score) -> dict[str, Any]:
+    """What the card says about a fit, held-out figures first."""
     fired = kept.fired + seen.fired
     n = kept.rows + seen.rows
     report = {
         "n_atoms": trained.weights.n_atoms,
         "r2": round(kept.r2, 6),
         "r2_train": round(seen.r2, 6),
+        "r2_per_vector": round(kept.r2_per_vector, 6),
+        "r2_uncentred": round(kept.r2_uncentred, 6),
+        "r2_atomic": None if kept.r2_atomic is None else round(kept.r2_atomic, 6),
         "mean_active": round(kept.mean_active, 4),
         "dead": int((fired == 0).sum()),
         "dense": int((fired > DENSE_SHARE * n).sum()),
@@ -103,7 +129,7 @@ def _report(trained: Trained, rows: Rows, seed: int) -> tuple[dict[str, Any], np
         "steps": trained.steps,
         "penalty": trained.penalty,
     }
-    return {**report, "warnings": _warnings(report, rows)}, fired
+    return {**report, "warnings": _warnings(report, rows)}
 
 
 def _warnings(report: dict[str, Any], rows: Rows) -> list[str]:

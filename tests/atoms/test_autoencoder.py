@@ -1,15 +1,13 @@
-"""Learning atoms: gradients, recovery of planted atoms, determinism, and what is refused."""
+"""Learning atoms: recovery of planted atoms, determinism, and what is refused."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from sememe import Atoms
-from sememe.atoms import ThresholdSAE
+from sememe.atoms import SparseAutoencoder
 from sememe.atoms.config import default_atoms
-from sememe.atoms.training import gradients
 from sememe.errors import ArtifactError, InputError, NotFittedError
 
 QUICK = {"steps": 60, "batch_size": 64, "target_active": 4.0}
@@ -76,7 +74,7 @@ def test_the_default_number_of_atoms_follows_the_vectors(vectors):
 def test_a_coder_has_the_habits_of_scikit_learn(vectors):
     from sklearn.base import clone
 
-    coder = ThresholdSAE(n_atoms=20, **QUICK)
+    coder = SparseAutoencoder(n_atoms=20, **QUICK)
     twin = clone(coder)
     assert twin.get_params() == coder.get_params()
     codes = coder.fit_transform(vectors)
@@ -88,70 +86,6 @@ def test_a_coder_has_the_habits_of_scikit_learn(vectors):
         coder.set_params(atoms=3)
     with pytest.raises(InputError, match="codes must be"):
         coder.inverse_transform(np.zeros((3, 5)))
-
-
-def test_smooth_gradients_equal_finite_differences():
-    """Away from thresholds the loss is smooth in all parameters but the thresholds."""
-    generator = torch.Generator().manual_seed(0)
-    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
-    p = {
-        "decoder": torch.nn.functional.normalize(draw(9, 5), dim=1),
-        "encoder": draw(9, 5),
-        "encoder_bias": draw(9),
-        "bias": draw(5),
-        "log_thresholds": torch.full((9,), -1.0, dtype=torch.float64),
-    }
-    x = draw(7, 5)
-    bandwidth = 1e-6  # no pre-activation is that near to a threshold
-
-    def loss() -> float:
-        return gradients(x, p, bandwidth, 0.0).error
-
-    found = gradients(x, p, bandwidth, 0.0).gradients
-    for name in ("decoder", "encoder", "encoder_bias", "bias"):
-        flat = p[name].view(-1)
-        for place in range(len(flat)):
-            before = flat[place].item()
-            values = []
-            for shift in (1e-6, -1e-6):
-                flat[place] = before + shift
-                values.append(loss())
-            flat[place] = before
-            assert found[name].reshape(-1)[place].item() == pytest.approx((values[0] - values[1]) / 2e-6, abs=1e-6)
-
-
-def test_threshold_gradients_follow_the_straight_through_formula():
-    """One atom, one vector (spec 01, check 9): inside the window da/dtau = -tau/b, outside 0."""
-    tau, bandwidth, penalty = 0.8, 0.5, 0.3
-    width = bandwidth * tau
-    for z, inside in [(0.85, True), (0.75, True), (1.2, False), (0.5, False)]:
-        p = {
-            "decoder": torch.ones(1, 1, dtype=torch.float64),
-            "encoder": torch.ones(1, 1, dtype=torch.float64),
-            "encoder_bias": torch.zeros(1, dtype=torch.float64),
-            "bias": torch.zeros(1, dtype=torch.float64),
-            "log_thresholds": torch.tensor([tau], dtype=torch.float64).log(),
-        }
-        x = torch.tensor([[z]], dtype=torch.float64)
-        step = gradients(x, p, bandwidth, penalty)
-        a = z if z >= tau else 0.0
-        d_error_d_a = -2 * (z - a)
-        expected = tau * (-(tau / width) * d_error_d_a - penalty / width) if inside else 0.0
-        assert step.gradients["log_thresholds"].item() == pytest.approx(expected, abs=1e-12)
-
-
-def test_without_a_penalty_threshold_gradients_cancel(vectors):
-    coder = ThresholdSAE(n_atoms=30, **QUICK).fit(vectors)
-    p = {
-        "decoder": torch.from_numpy(coder.weights_.decoder).double(),
-        "encoder": torch.from_numpy(coder.weights_.encoder).double(),
-        "encoder_bias": torch.from_numpy(coder.weights_.encoder_bias).double(),
-        "bias": torch.from_numpy(coder.weights_.bias).double(),
-        "log_thresholds": torch.from_numpy(coder.weights_.thresholds).double().log(),
-    }
-    step = gradients(torch.from_numpy(vectors).double(), p, 0.5, None)
-    assert float(step.gradients["log_thresholds"].sum()) == pytest.approx(0, abs=1e-9)
-    assert float(step.gradients["log_thresholds"].abs().sum()) > 1e-3
 
 
 def test_the_mean_number_of_active_atoms_reaches_its_target(vectors):
@@ -212,7 +146,7 @@ def test_the_card_tells_the_truth(vectors):
     np.testing.assert_allclose(atoms.frequency, fired / len(vectors))
     live = atoms.decoder[fired > 0]
     cosines = np.abs(live @ live.T) - np.eye(len(live))
-    assert atoms.certificate["mutual_coherence"] == pytest.approx(cosines.max(), abs=1e-5)
+    assert atoms.certificate["euclidean"]["mutual_coherence"] == pytest.approx(cosines.max(), abs=1e-5)
 
 
 def test_memorising_is_flagged():
@@ -247,7 +181,7 @@ def test_wrong_input_is_named(X, options, message):
 
 def test_an_unfitted_coder_and_a_wrong_width_say_so(vectors, tmp_path):
     with pytest.raises(NotFittedError, match="Call fit first"):
-        ThresholdSAE().transform(vectors)
+        SparseAutoencoder().transform(vectors)
     atoms = Atoms.fit(vectors, 20, **QUICK)
     with pytest.raises(InputError, match="13"):
         atoms.transform(np.zeros((2, 13), np.float32))

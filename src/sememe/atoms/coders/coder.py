@@ -1,0 +1,113 @@
+"""What a sparse coder is to the trainer: a choice of activations, and gradients for the numbers it owns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+GAIN = 0.03
+
+Parameters = dict[str, Any]
+"""Tensors by name: `decoder`, `encoder` (n_atoms, d), `encoder_bias` (n_atoms,), `bias` (d,), and the coder's own."""
+
+
+class Entries(NamedTuple):
+    """Some (vector, atom) pairs of a batch, sorted by vector and then by atom.
+
+    Attributes:
+        row, atom: their numbers (m,).
+        value: the pre-activation z of each (m,).
+        a: the coefficient with which the atom enters the reconstruction (m,), 0 for pairs that only the coder needs.
+    """
+
+    row: Any
+    atom: Any
+    value: Any
+    a: Any
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Gradients that a coder gives back.
+
+    Attributes:
+        z: with respect to the pre-activation of each entry (m,).
+        own: with respect to the coder's own parameters, and to `encoder_bias` beyond what follows from `z`.
+    """
+
+    z: Any
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Batch(NamedTuple):
+    """What a coder may look at beside its entries.
+
+    Attributes:
+        centred: the vectors without the bias (n, d).
+        p: the parameters.
+        starts: where the entries of each vector start (n,).
+    """
+
+    centred: Any
+    p: Parameters
+    starts: Any
+
+
+class Coder(Protocol):
+    """A sparse coder.
+
+    Attributes:
+        state: numbers that change during training beside the parameters, such as a penalty; kept in checkpoints.
+        rate: the peak learning rate of Adam that suits it.
+    """
+
+    state: dict[str, float]
+    rate: float
+
+    def begin(self, p: Parameters, z: np.ndarray) -> None:
+        """Add its own parameters and set `encoder_bias`, from pre-activations z (n, n_atoms) of the first atoms."""
+
+    def groups(self, n_atoms: int) -> np.ndarray:
+        """The nested group of each atom (n_atoms,), ascending from 0; all 0 when the dictionary is one."""
+
+    def select(self, z: Any, p: Parameters) -> Entries:
+        """Choose the activations of a batch from its pre-activations z (n, n_atoms)."""
+
+    def pull(self, entries: Entries, g_a: Any, batch: Batch) -> Pull:
+        """Turn the gradient of the mean squared error by `a` (m,) into gradients of the whole loss."""
+
+    def after(self, p: Parameters, active: float, share: float) -> None:
+        """Adjust to the mean number of active atoms of the last step; `share` of all steps are done."""
+
+    def finish(self, p: Parameters) -> Mapping[str, np.ndarray]:
+        """The arrays `encoder`, `encoder_bias` and `thresholds` of a threshold coder with the same codes."""
+
+
+def one_group(n_atoms: int) -> np.ndarray:
+    """All atoms in one group."""
+    return np.zeros(n_atoms, np.int64)
+
+
+def first_thresholds(z: np.ndarray, target_active: float) -> np.ndarray:
+    """For each atom the quantile of its pre-activations z (n, n_atoms) under which `target_active` are active."""
+    quantile = max(0.0, 1 - target_active / z.shape[1])
+    thresholds: np.ndarray = np.maximum(np.quantile(z, quantile, axis=0), 1e-3).astype(np.float32)
+    return thresholds
+
+
+def nudge(active: float, target: float) -> float:
+    """A small step for the logarithm of what holds activity down: up when more atoms are active than the target."""
+    return GAIN * min(1.0, max(-1.0, math.log(max(active, 1e-3) / target)))
+
+
+def arrays_of(p: Parameters, thresholds: np.ndarray) -> dict[str, np.ndarray]:
+    """The encoder as it stands, with thresholds."""
+    return {
+        "encoder": p["encoder"].numpy(),
+        "encoder_bias": p["encoder_bias"].numpy(),
+        "thresholds": np.asarray(thresholds, np.float32),
+    }
