@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from faults import ERRORS, contents, count_points, fault, killed_at
-from sememe.bank import Bank, harvest
+from sememe.bank import Bank, harvest, harvest_sites
 from sememe.corpus import Corpus, Document
 from sememe.errors import ArtifactError, InputError
 
@@ -233,3 +233,66 @@ def test_an_empty_corpus_gives_an_empty_bank(lm, tmp_path):
     bank = harvest(lm, corpus_of([]), SITE, tmp_path / "b")
     assert len(bank) == 0
     assert bank.document_ids == []
+
+
+SITES = ("layers.0.residual", "layers.1.mlp", "layers.2.attention.heads")
+
+
+def paths_in(folder):
+    return {site: folder / site for site in SITES}
+
+
+def test_several_sites_in_one_pass_give_the_banks_of_single_passes(lm, tmp_path, monkeypatch):
+    documents, passes = make_documents(), []
+    read = type(lm).activations
+
+    def counted(self, texts, sites, **options):
+        passes.append(list(sites) if not isinstance(sites, str) else [sites])
+        return read(self, texts, sites, **options)
+
+    monkeypatch.setattr(type(lm), "activations", counted)
+    found = harvest_sites(lm, corpus_of(documents), paths_in(tmp_path / "together"), commit_every=4)
+    assert len(passes) == 3  # 11 documents, 4 at once
+    assert list(found) == list(SITES)
+    for site in SITES:
+        harvest(lm, corpus_of(documents), site, tmp_path / "alone" / site, commit_every=4)
+        assert contents(tmp_path / "together" / site) == contents(tmp_path / "alone" / site)
+    passes.clear()
+    harvest_sites(lm, corpus_of(documents), paths_in(tmp_path / "together"), commit_every=4)
+    assert passes == []
+
+
+def test_only_the_sites_that_lack_documents_are_read(lm, tmp_path, monkeypatch):
+    documents, wanted = make_documents(), []
+    read = type(lm).activations
+    harvest(lm, corpus_of(documents), SITES[0], tmp_path / SITES[0], commit_every=4)
+    monkeypatch.setattr(
+        type(lm),
+        "activations",
+        lambda self, texts, sites, **options: wanted.append(list(sites)) or read(self, texts, sites, **options),
+    )
+    harvest_sites(lm, corpus_of(documents), paths_in(tmp_path), commit_every=4)
+    assert wanted == [list(SITES[1:])] * 3
+
+
+def test_several_sites_killed_anywhere_resume_to_the_same_bytes(lm, tmp_path):
+    documents = make_documents(7)
+
+    def work(path):
+        for bank in harvest_sites(lm, corpus_of(documents), paths_in(path), commit_every=2).values():
+            bank.close()
+
+    total = count_points(lambda: work(tmp_path / "whole"))
+    for point in range(3, total + 1, 17):
+        path = tmp_path / f"{point}"
+        assert killed_at(point, lambda path=path: work(path), "kill halfway")
+        work(path)
+        assert contents(path) == contents(tmp_path / "whole")
+
+
+def test_one_changed_bank_among_several_is_named(lm, tmp_path):
+    documents = make_documents()
+    harvest(lm, corpus_of(documents[:5]), SITES[1], tmp_path / SITES[1])
+    with pytest.raises(ArtifactError, match="has grown") as caught:
+        harvest_sites(lm, corpus_of(documents), paths_in(tmp_path))
+    assert SITES[1] in caught.value.where

@@ -1,6 +1,6 @@
 """Vectors on disk, and harvesting into them."""
 
 from sememe.bank.bank import Bank
-from sememe.bank.harvest import harvest
+from sememe.bank.harvest import harvest, harvest_sites
 
-__all__ = ["Bank", "harvest"]
+__all__ = ["Bank", "harvest", "harvest_sites"]

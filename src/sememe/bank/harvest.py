@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -67,22 +68,82 @@ def harvest(
             that have changed since.
 
     """
-    run = _Run(site, tokens, max_tokens, skip_first_token, batch_size, commit_every)
-    width = lm.site_width(site)
+    return harvest_sites(
+        lm,
+        corpus,
+        {site: path},
+        dtype=dtype,
+        tokens=tokens,
+        max_tokens=max_tokens,
+        skip_first_token=skip_first_token,
+        batch_size=batch_size,
+        commit_every=commit_every,
+        resume=resume,
+    )[site]
+
+
+def harvest_sites(
+    lm: LanguageModel,
+    corpus: Corpus,
+    paths: Mapping[str, str | Path],
+    *,
+    dtype: str = "float32",
+    tokens: Tokens = "all",
+    max_tokens: int | None = None,
+    skip_first_token: bool = False,
+    batch_size: int = 32,
+    commit_every: int = 256,
+    resume: bool = True,
+) -> dict[str, Bank]:
+    """Harvest several sites, each into a bank of its own, in one pass over the corpus; see `harvest`.
+
+    The model runs once for all sites, and not at all for documents that every bank has.
+
+    Args:
+        lm: the language model.
+        corpus: the documents.
+        paths: the folder of the bank for each site.
+        dtype: how the banks store numbers.
+        tokens: which tokens give rows; see `harvest`.
+        max_tokens: cut longer documents to so many tokens.
+        skip_first_token: leave out each document's first token.
+        batch_size: how much the model computes at once.
+        commit_every: documents a commit.
+        resume: whether to go on with banks that exist.
+
+    Returns:
+        The finished banks by site, open for reading.
+
+    """
+    runs = {
+        site: _Run(site, tokens, max_tokens, skip_first_token, batch_size, commit_every)
+        for site in lm.expand_sites(list(paths))
+    }
+    with ExitStack() as stack:
+        fills = []
+        for site, run in runs.items():
+            bank = _open(lm, corpus, run, Path(paths[site]), dtype=dtype, resume=resume)
+            fills.append(_Fill(stack.enter_context(bank), run, len(bank.document_ids)))
+        _fill(fills, lm, corpus, commit_every)
+    return {site: Bank.open(paths[site]) for site in paths}
+
+
+def _open(lm: LanguageModel, corpus: Corpus, run: _Run, path: Path, *, dtype: str, resume: bool) -> Bank:
+    width = lm.site_width(run.site)
     made_from = {
         "model_fingerprint": lm.fingerprint,
         "model_dtype": str(lm.model.dtype).removeprefix("torch."),
         **asdict(run),
     }
-    if resume and (Path(path) / JOURNAL).is_file():
-        bank = Bank.open(path, writable=True)
-    else:
-        provenance = {"model": lm.name, "corpus": corpus.name, **made_from}
-        bank = Bank.create(path, width, dtype=dtype, provenance=provenance)
-    with bank:
+    if not resume or not (path / JOURNAL).is_file():
+        return Bank.create(path, width, dtype=dtype, provenance={"model": lm.name, "corpus": corpus.name, **made_from})
+    bank = Bank.open(path, writable=True)
+    try:
         _refuse_other_options(bank, {**made_from, "dtype": dtype})
-        _fill(bank, lm, corpus, run)
-    return Bank.open(path)
+    except ArtifactError:
+        bank.close()
+        raise
+    return bank
 
 
 @dataclass(frozen=True)
@@ -126,35 +187,91 @@ def _refuse_other_options(bank: Bank, wanted: dict[str, object]) -> None:
         )
 
 
-def _fill(bank: Bank, lm: LanguageModel, corpus: Corpus, run: _Run) -> None:
-    done = len(bank.document_ids)
+@dataclass
+class _Fill:
+    """A bank that is being filled, and how many documents it had before."""
+
+    bank: Bank
+    run: _Run
+    done: int
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.bank.journal.commits[-1].payload.get("complete"))
+
+    def check(self, first: int, group: list[Document], digest: str) -> None:
+        """Compare documents that the bank has with those of the corpus, counted from `first`.
+
+        Raises:
+            ArtifactError: they have changed.
+
+        """
+        for ordinal, document in enumerate(group[: self.done - first], start=first):
+            known = self.bank.document_ids[ordinal]
+            if document.id != known:
+                raise self._changed(f"document {ordinal} was {known!r}, now it is {document.id!r}")
+        last = first + len(group)
+        if self.done == last and digest != self.bank.journal.commits[-1].payload.get("sha256"):
+            raise self._changed(f"a text among the first {self.done} is another")
+        if self.complete and last > self.done:
+            raise ArtifactError(
+                "is complete, but the corpus has grown since "
+                f"(the first new document is {group[self.done - first].id!r})",
+                where=str(self.bank.path),
+                hint="Harvest into another path",
+            )
+
+    def end(self, n_documents: int, digest: str) -> None:
+        """Note that the corpus ends here."""
+        if n_documents < self.done:
+            known = self.bank.document_ids[n_documents]
+            raise self._changed(f"document {n_documents} was {known!r}, now there is none")
+        if not self.complete:
+            self.bank.commit({"documents": n_documents, "sha256": digest, "complete": True})
+
+    def _changed(self, how: str) -> ArtifactError:
+        return ArtifactError(
+            f"the corpus has changed since the bank was begun: {how}",
+            where=str(self.bank.path),
+            hint="Harvest into another path, or give the corpus as it was",
+        )
+
+
+def _fill(fills: list[_Fill], lm: LanguageModel, corpus: Corpus, commit_every: int) -> None:
     digest = hashlib.sha256()
     documents = _hashed(corpus, digest)
-    with progress("Harvesting", unit="documents", done=done) as bar:
-        _pass_over(bank, documents, done, digest)
-        if bank.journal.commits[-1].payload.get("complete"):
-            _refuse_new_documents(bank, documents)
-            return
-        first = done
-        while group := list(islice(documents, run.commit_every)):
-            _append(bank, lm, group, first, run)
-            first += len(group)
-            bar.advance(len(group))
-            bank.commit({"documents": first, "sha256": digest.hexdigest()})
-        bank.commit({"documents": first, "sha256": digest.hexdigest(), "complete": True})
+    first = 0
+    with progress("Harvesting", unit="documents", done=min(fill.done for fill in fills)) as bar:
+        while group := list(islice(documents, commit_every)):
+            last, found = first + len(group), digest.hexdigest()
+            for fill in fills:
+                fill.check(first, group, found)
+            wanting = [fill for fill in fills if fill.done < last]
+            if wanting:
+                _append(wanting, lm, group, first)
+                for fill in wanting:
+                    fill.bank.commit({"documents": last, "sha256": found})
+                bar.advance(len(group))
+            first = last
+        for fill in fills:
+            fill.end(first, digest.hexdigest())
 
 
-def _append(bank: Bank, lm: LanguageModel, group: list[Document], first: int, run: _Run) -> None:
+def _append(fills: list[_Fill], lm: LanguageModel, group: list[Document], first: int) -> None:
     texts = [document.content for document in group]
-    records = lm.activations(texts, run.site, batch_size=run.batch_size, max_tokens=run.max_tokens)
+    run = fills[0].run
+    sites = [fill.run.site for fill in fills]
+    records = lm.activations(texts, sites, batch_size=run.batch_size, max_tokens=run.max_tokens)
     for document, ordinal, record in zip(group, range(first, first + len(group)), records, strict=True):
-        rows, positions = run.choose(record[run.site])
-        try:
-            bank.append(rows, documents=np.full(len(rows), ordinal), positions=positions)
-        except InputError as error:
-            where = f"document {document.id!r} at {run.site}, {error.where}"
-            raise InputError(error.message, where=where, hint=error.hint) from error
-    bank.append_document_ids([document.id for document in group])
+        for fill in fills:
+            rows, positions = fill.run.choose(record[fill.run.site])
+            try:
+                fill.bank.append(rows, documents=np.full(len(rows), ordinal), positions=positions)
+            except InputError as error:
+                where = f"document {document.id!r} at {fill.run.site}, {error.where}"
+                raise InputError(error.message, where=where, hint=error.hint) from error
+    for fill in fills:
+        fill.bank.append_document_ids([document.id for document in group])
 
 
 def _hashed(corpus: Corpus, digest: hashlib._Hash) -> Iterator[Document]:
@@ -164,33 +281,3 @@ def _hashed(corpus: Corpus, digest: hashlib._Hash) -> Iterator[Document]:
             data = text.encode("utf-8", "surrogatepass")
             digest.update(b"%d:%b" % (len(data), data))
         yield document
-
-
-def _pass_over(bank: Bank, documents: Iterator[Document], n: int, digest: hashlib._Hash) -> None:
-    """Skip the documents that were harvested before, and check that they are still the same.
-
-    Raises:
-        ArtifactError: they are not.
-
-    """
-    changed = "the corpus has changed since the bank was begun"
-    hint = "Harvest into another path, or give the corpus as it was"
-    for ordinal, known in enumerate(bank.document_ids):
-        document = next(documents, None)
-        if document is None or document.id != known:
-            now = "there is none" if document is None else f"it is {document.id!r}"
-            raise ArtifactError(
-                f"{changed}: document {ordinal} was {known!r}, now {now}", where=str(bank.path), hint=hint
-            )
-    if n and digest.hexdigest() != bank.journal.commits[-1].payload.get("sha256"):
-        raise ArtifactError(f"{changed}: a text among the first {n} is another", where=str(bank.path), hint=hint)
-
-
-def _refuse_new_documents(bank: Bank, documents: Iterator[Document]) -> None:
-    new = next(documents, None)
-    if new is not None:
-        raise ArtifactError(
-            f"is complete, but the corpus has grown since (the first new document is {new.id!r})",
-            where=str(bank.path),
-            hint="Harvest into another path",
-        )

@@ -1,7 +1,7 @@
 """The gated autoencoder: one path decides which atoms are active, another how much.
 
 Source: Rajamanoharan et al., "Improving Dictionary Learning with Gated Sparse Autoencoders" (arXiv 2404.16014), section
-3. With u = W (x - b), the gate is pi = u + b_gate, the amplitude z = exp(r) u + b_mag, and a = z where both are positive.
+3. With u = W (x - b), the gate is pi = u + b_gate, the amplitude z = exp(r) u + b_mag; a = z where both are positive.
 The loss is |x - x'|^2 + penalty |relu(pi)|_1 + |x - x'(relu(pi))|^2, where the last decoder is held fixed.
 
 Here u + b_gate is the trainer's pre-activation, so `encoder_bias` is b_gate. Afterwards it is a threshold coder: pi > 0
