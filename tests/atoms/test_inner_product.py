@@ -127,7 +127,12 @@ def test_a_constant_column_needs_the_ridge():
     X[:, 2] = 0
     with pytest.raises(InputError, match="span 3 of 4"):
         AtomicInnerProduct.fit(X, ridge=0)
-    assert np.isfinite(AtomicInnerProduct.fit(X).inner(X[:5], X[:5])).all()
+    metric = AtomicInnerProduct.fit(X)
+    assert metric.rank == 3
+    # What lies in the direction without extent counts for nothing.
+    moved = X[:5] + [0, 0, 9.0, 0]
+    np.testing.assert_allclose(metric.inner(moved, moved), metric.inner(X[:5], X[:5]), atol=1e-9)
+    np.testing.assert_allclose(metric.unwhiten(metric.whiten(X)), X, atol=1e-9)
 
 
 def test_wrong_vectors_are_refused():

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 Source = Literal["corpus", "centered", "dictionary", "euclidean"]
 RIDGE = 1e-6
+NULL = 1e-10  # an eigenvalue below this share of the mean one is rounding
 _BLOCK_ROWS = 8192
 
 
 @dataclass(frozen=True, eq=False)
 class AtomicInnerProduct:
     """<u, v> = u^T S v with S = (C + ridge * trace(C) / d * I)^-1.
+
+    Directions in which the vectors have no extent at all count for nothing: there S is 0, not 1 / ridge. Embeddings
+    have such directions (MiniLM three of 384), and what an atom happens to hold there would outweigh all the rest.
 
     Attributes:
         moment: C (d, d), float64, symmetric.
@@ -91,22 +95,28 @@ class AtomicInnerProduct:
 
     @cached_property
     def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
-        """Eigenvalues (d,), ridge included, ascending, and eigenvectors (d, d) in columns.
+        """Eigenvalues (rank,), ridge included, ascending, and eigenvectors (d, rank) in columns.
 
         Raises:
-            InputError: C has no inverse.
+            InputError: C has no inverse, and no ridge.
         """
         d = len(self.moment)
         eigenvalues, eigenvectors = np.linalg.eigh(self.moment)
-        eigenvalues = eigenvalues + self.ridge * float(np.trace(self.moment)) / d
-        if eigenvalues[0] <= 1e-14 * max(eigenvalues[-1], 1e-300):
-            rank = int((eigenvalues > 1e-14 * eigenvalues[-1]).sum())
+        mean = float(np.trace(self.moment)) / d
+        spanned = eigenvalues > NULL * mean
+        rank = int(spanned.sum())
+        if rank < d and (self.ridge == 0 or rank == 0):
             raise InputError(
                 f"the vectors span {rank} of {d} dimensions, so the inner product has no inverse",
                 where="AtomicInnerProduct",
                 hint="Give a ridge above 0, such as 1e-6",
             )
-        return eigenvalues, eigenvectors
+        return eigenvalues[spanned] + self.ridge * mean, eigenvectors[:, spanned]
+
+    @property
+    def rank(self) -> int:
+        """In how many dimensions the vectors have an extent."""
+        return len(self.spectrum[0])
 
     @property
     def dimensions(self) -> int:
@@ -134,7 +144,7 @@ class AtomicInnerProduct:
 
     @cached_property
     def inverse_root(self) -> np.ndarray:
-        """S^(-1/2) (d, d), float64, symmetric."""
+        """S^(-1/2) (d, d), float64, symmetric; 0 where S is."""
         eigenvalues, eigenvectors = self.spectrum
         inverse_root: np.ndarray = (eigenvectors * np.sqrt(eigenvalues)) @ eigenvectors.T
         return inverse_root
@@ -145,7 +155,7 @@ class AtomicInnerProduct:
         return whitened
 
     def unwhiten(self, X: np.ndarray) -> np.ndarray:
-        """The inverse of `whiten`."""
+        """The inverse of `whiten`, for vectors within the span."""
         vectors: np.ndarray = self._checked(X) @ self.inverse_root
         return vectors
 
@@ -190,7 +200,7 @@ class AtomicInnerProduct:
 
     def facts(self) -> dict[str, Any]:
         """What a card says of it."""
-        return {"source": self.source, "n": self.n, "ridge": self.ridge, "condition": self.condition}
+        return {"source": self.source, "n": self.n, "ridge": self.ridge, "condition": self.condition, "rank": self.rank}
 
     def _checked(self, X: np.ndarray) -> np.ndarray:
         array = np.asarray(X)
