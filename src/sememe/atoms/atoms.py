@@ -15,6 +15,7 @@ import numpy as np
 from sememe import artifact
 from sememe.atoms.certificate import Certificate, restore
 from sememe.atoms.config import AtomsConfig
+from sememe.atoms.detection import Detection
 from sememe.atoms.inner_product import AtomicInnerProduct
 from sememe.atoms.labels import label_atoms
 from sememe.atoms.layout import lay_out
@@ -55,6 +56,7 @@ class Atoms:
         fired: on how many vectors each atom was active when it was learned (n_atoms,).
         inner_product: the atomic inner product of the vectors they were learned from; None when it is not known.
         certified: what is known of each single atom; None when they were not certified.
+        detection: how well the labels predict where the atoms fire; None when that was not measured.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Atoms:
         self.weights = weights
         self.inner_product = inner_product
         self.certified = certified
+        self.detection: Detection | None = None
         self.fired = np.asarray(fired, np.int64)
         self.card = dict(card)
         self.labels = list(labels) if labels is not None else [""] * weights.n_atoms
@@ -215,6 +218,8 @@ class Atoms:
             arrays |= self.inner_product.arrays()
         if self.certified is not None:
             arrays |= self.certified.arrays()
+        if self.detection is not None:
+            arrays |= {f"detection.{name}": array for name, array in vars(self.detection).items()}
         card = {**self.card, "labels": self.labels}
         if self.weights.k is not None:
             card["k"] = self.weights.k
@@ -238,7 +243,10 @@ class Atoms:
             certified = restore(card["certificate"], arrays, fired)
         except KeyError as error:
             raise ArtifactError(f"lacks {error}", where=str(path), hint="Learn the atoms again") from error
-        return cls(weights, fired, card, labels, arrays.get("map"), inner_product=metric, certified=certified)
+        atoms = cls(weights, fired, card, labels, arrays.get("map"), inner_product=metric, certified=certified)
+        scores = {name.split(".")[1]: array for name, array in arrays.items() if name.startswith("detection.")}
+        atoms.detection = Detection(**scores) if scores else None
+        return atoms
 
 
 def _source(data: Bank | np.ndarray) -> dict[str, Any]:

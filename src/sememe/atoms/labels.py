@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sememe.atoms.words import Terms, terms
+from sememe.atoms.words import Terms, stems_of, terms
 from sememe.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,3 +92,27 @@ def _label(candidates: np.ndarray, scores: np.ndarray, found: Terms, n_words: in
         if len(chosen) == n_words:
             break
     return ", ".join(chosen)
+
+
+def texts_with_words(labels: list[str], texts: Iterable[str]) -> csr_matrix:
+    """Whether each text holds one of the terms of each label (n_texts, n_labels), 0/1; an empty label fits nothing.
+
+    Args:
+        labels: as `label_atoms` gives them: terms separated by commas, each a word or a pair of words.
+        texts: read once.
+    """
+    from scipy.sparse import csr_matrix
+
+    found = terms(texts, minimum_texts=1, maximum_share=1.0)
+    column = {stems_of(name): number for number, name in enumerate(found.names)}
+    pairs = [
+        (column[term], number)
+        for number, label in enumerate(labels)
+        for term in map(stems_of, label.split(","))
+        if term in column
+    ]
+    rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
+    chosen = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(len(found.names), len(labels)))
+    fits = (found.presence @ chosen).tocsr()
+    fits.data[:] = 1.0
+    return fits

@@ -143,6 +143,13 @@ def _stems(words: list[str]) -> tuple[np.ndarray, int]:
     return np.array(of, np.int64), len(numbers)
 
 
+def stems_of(term: str) -> tuple[str, ...]:
+    """The stems of the words of a term, under which its spellings are one."""
+    import Stemmer
+
+    return tuple(Stemmer.Stemmer("english").stemWords(term.lower().split()))
+
+
 def _presence(rows: np.ndarray, columns: np.ndarray, n_rows: int, n_columns: int) -> csc_matrix:
     from scipy.sparse import coo_matrix
 

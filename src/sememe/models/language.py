@@ -112,6 +112,12 @@ class LanguageModel:
         """The width of its residual stream."""
         return int(self.model.config.hidden_size)
 
+    @property
+    def final_norm(self) -> Any:
+        """The module that normalises the residual stream for the output layer; None when it is not known."""
+        site = self._sites.get("final")
+        return None if site is None else site.module
+
     def sites(self) -> list[str]:
         """The names of all its sites, in network order; `sememe.models.sites` says what each holds."""
         return list(self._sites)
