@@ -103,7 +103,7 @@ def texts_with_words(labels: list[str], texts: Iterable[str]) -> csr_matrix:
     """
     from scipy.sparse import csr_matrix
 
-    found = terms(texts, minimum_texts=1, maximum_share=1.0)
+    found = terms(texts, minimum_texts=1, minimum_pair_texts=1, maximum_share=1.0)
     column = {stems_of(name): number for number, name in enumerate(found.names)}
     pairs = [
         (column[term], number)

@@ -1,6 +1,7 @@
 """A study: atoms of several sites of one language model, harvested in one pass and learned one after another.
 
-On disk: `PATH/banks/SITE` holds the activations and `PATH/SITE` the atoms; a run that was stopped goes on where it was.
+On disk: `PATH/SITE` holds the atoms, `PATH/banks/SITE` the activations and, once the atoms were labelled,
+`PATH/contexts/SITE` where they fire. A run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from sememe.corpus import Corpus
     from sememe.models import LanguageModel
 
-BANKS = "banks"
+BANKS, CONTEXTS = "banks", "contexts"
 COMMIT_EVERY = 64  # documents: what a killed harvest loses at most
 PROBED_DOCUMENTS = 16
 COUNTED_DOCUMENTS = 20_000
@@ -107,6 +108,10 @@ class Study:
         if site not in self.sites:
             raise InputError(f"the study has no site {site!r}", where=str(self.path), hint=", ".join(self.sites))
         return Atoms.load(self.path / site)
+
+    def contexts_path(self, site: str) -> Path:
+        """Where the contexts of a site's atoms are, once they were labelled."""
+        return self.path / CONTEXTS / site
 
     def bank(self, site: str) -> Bank:
         """The activations that the atoms of a site were learned from."""

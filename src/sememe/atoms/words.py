@@ -67,12 +67,15 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def terms(texts: Iterable[str], *, minimum_texts: int = 2, maximum_share: float = 0.3) -> Terms:
+def terms(
+    texts: Iterable[str], *, minimum_texts: int = 2, minimum_pair_texts: int = 3, maximum_share: float = 0.3
+) -> Terms:
     """Count terms.
 
     Args:
         texts: read once, in order.
         minimum_texts: rarer terms are dropped.
+        minimum_pair_texts: rarer pairs are dropped.
         maximum_share: words in more than this share of the texts are dropped, stop words of any language among them.
     """
     from scipy.sparse import hstack
@@ -94,7 +97,7 @@ def terms(texts: Iterable[str], *, minimum_texts: int = 2, maximum_share: float 
     number = np.full(n_stems + 1, -1, np.int64)
     number[kept] = np.arange(len(kept))
     number = number[stem_of]
-    pairs, parts, spelled = _pairs(flat, number, text_of, n_texts, max(3, minimum_texts))
+    pairs, parts, spelled = _pairs(flat, number, text_of, n_texts, max(minimum_pair_texts, minimum_texts))
     spelling = _commonest(number, np.bincount(flat, minlength=len(names)))
     shown = list(names.values())
     singles = np.column_stack([np.arange(len(kept)), np.full(len(kept), -1)])

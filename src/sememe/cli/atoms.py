@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sememe.cli import atoms_judge, atoms_learn, atoms_look
+from sememe.cli import atoms_judge, atoms_label, atoms_learn, atoms_look, atoms_steer
 from sememe.cli.flags import new_parser
 
 
@@ -20,6 +20,8 @@ def parser() -> argparse.ArgumentParser:
     atoms_learn.add_parsers(actions)
     atoms_look.add_parsers(actions)
     atoms_judge.add_parsers(actions)
+    atoms_steer.add_parsers(actions)
+    atoms_label.add_parsers(actions)
     return parser
 
 

@@ -25,7 +25,7 @@ def add_parsers(actions: Any) -> None:
     add_json_flag(listing)
     listing.set_defaults(act=_list)
     show = actions.add_parser("show", help="one atom: its label, neighbours and top documents")
-    show.add_argument("source", type=Path, help="the folder of an index")
+    show.add_argument("source", type=Path, help="the folder of an index, or of one site's atoms in a study")
     show.add_argument("atom", type=int)
     show.add_argument("--atoms", type=Path, help="the folder of the atoms (default: inside the index)")
     show.add_argument("-n", type=int, default=10, help="how many documents (default 10)")
@@ -62,6 +62,8 @@ def _list(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from sememe import Atoms, Index
 
+    if not Index.is_index(options.source):
+        return _show_in_text(options)
     with Index.open(options.source) as index:
         atoms = Atoms.load(options.atoms or index.atoms_path)
         if not 0 <= options.atom < atoms.n_atoms:
@@ -123,3 +125,67 @@ def _top_documents(index: Index, atoms: Atoms, atom: int, n: int) -> list[dict[s
         title = document.title or document.text[window.start : window.end][:90]
         found.append({"id": document.id, "title": " ".join(title.split()), "activation": float(activation)})
     return found
+
+
+def _show_in_text(options: argparse.Namespace) -> int:
+    """An atom of a language model: where it fires, and what it does to the output."""
+    from sememe import Atoms
+    from sememe.atoms.contexts import Contexts
+    from sememe.atoms.study import CONTEXTS
+
+    atoms, atom = Atoms.load(options.source), options.atom
+    if not 0 <= atom < atoms.n_atoms:
+        raise InputError(f"there is no atom {atom}: the dictionary has atoms 0 to {atoms.n_atoms - 1}")
+    path = options.source.parent / CONTEXTS / options.source.name
+    if not path.is_dir():
+        raise InputError(
+            "these atoms have no contexts yet", where=str(path), hint="Make them: sememe atoms label STUDY --corpus ..."
+        )
+    contexts = Contexts.load(path)
+    found = [_context(context) for context in contexts.of(atom)[: options.n]]
+    promoted, suppressed = contexts.promoted(atom), contexts.suppressed(atom)
+    if options.json:
+        grade = None if atoms.certified is None else atoms.certified.grades()[atom]
+        print_json(
+            {
+                "atom": atom,
+                "label": atoms.labels[atom],
+                "grade": grade,
+                "detection": _detection(atoms, atom),
+                "contexts": found,
+                "promoted": [token for token, _ in promoted],
+                "suppressed": [token for token, _ in suppressed],
+            }
+        )
+        return 0
+    score = _detection(atoms, atom)
+    facts: list[tuple[str, object]] = [
+        ("atom", f"{atom} at {atoms.card['source'].get('site', '')}"),
+        ("label", atoms.labels[atom]),
+        ("predicts", "too rare to tell" if score is None else "{score:.2f}, shuffled {shuffled:.2f}".format(**score)),
+        ("active", f"on {atoms.frequency[atom]:.3%} of tokens"),
+        ("certificate", _grade(atoms, atom)),
+    ]  # fmt: skip
+    if promoted:
+        facts.append(("promotes", " ".join(repr(token) for token, _ in promoted)))
+        facts.append(("suppresses", " ".join(repr(token) for token, _ in suppressed)))
+    print_facts(facts)
+    print()
+    print_table(
+        ["activation", "where", "text"],
+        [[f"{c['activation']:.2f}", "top" if c["top"] else "lower", c["text"]] for c in found],
+        right=["activation"],
+    )
+    return 0
+
+
+def _context(context: Any) -> dict[str, Any]:
+    marked = [f"[{piece}]" if place == context.peak else piece for place, piece in enumerate(context.pieces)]
+    text = " ".join("".join(marked[max(0, context.peak - 14) : context.peak + 7]).split())
+    return {"activation": float(context.activations[context.peak]), "top": context.top, "text": text}
+
+
+def _detection(atoms: Atoms, atom: int) -> dict[str, float] | None:
+    if atoms.detection is None or np.isnan(atoms.detection.score[atom]):
+        return None
+    return {"score": float(atoms.detection.score[atom]), "shuffled": float(atoms.detection.shuffled[atom])}
