@@ -130,7 +130,7 @@ def test_a_constant_column_needs_the_ridge():
     metric = AtomicInnerProduct.fit(X)
     assert metric.rank == 3
     # What lies in the direction without extent counts for nothing.
-    moved = X[:5] + [0, 0, 9.0, 0]
+    moved = X[:5] + np.array([0, 0, 9.0, 0])
     np.testing.assert_allclose(metric.inner(moved, moved), metric.inner(X[:5], X[:5]), atol=1e-9)
     np.testing.assert_allclose(metric.unwhiten(metric.whiten(X)), X, atol=1e-9)
 

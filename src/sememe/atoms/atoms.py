@@ -159,9 +159,10 @@ class Atoms:
 
     @property
     def frequency(self) -> np.ndarray:
-        """On which share of the vectors it was learned from each atom is active (n_atoms,)."""
-        n_vectors: int = self.card["n_train"] + self.card["n_held_out"]
-        frequency: np.ndarray = self.fired / n_vectors
+        """On which share of the vectors it was learned from each atom is active (n_atoms,); 0 where that is unknown."""
+        card = self.card
+        n_vectors: int = card.get("n_vectors") or card.get("n_train", 0) + card.get("n_held_out", 0)
+        frequency: np.ndarray = self.fired / max(n_vectors, 1)
         return frequency
 
     def label(self, codes: csr_matrix, texts: Iterable[str]) -> None:

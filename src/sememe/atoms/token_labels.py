@@ -1,8 +1,9 @@
-"""Labels for atoms of language models: the token they fire on, if it is one, and the words around it.
+"""Labels for atoms of language models: the tokens they fire on, the words around them, or both.
 
-Many atoms of a language model stand for one token whatever the text, others for a topic. A label says which: `"film"
-(83%)` for an atom of whose strongest firings 83% are on that token, then the words of class-based tf-idf over the text
-around them (`sememe.atoms.labels`).
+Some atoms of a language model stand for a token, some for a handful of tokens of like meaning, others for a topic. A
+label names what predicts the atom best on the text that it is made from: `"mrs", "woman", "lady"` for tokens, `film,
+actor, director` for words around, both when either alone predicts less well. What does not predict is left out, so
+that a label can be held to its word (`sememe.atoms.detection`).
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sememe.atoms.labels import label_atoms
+from sememe.atoms.labels import label_atoms, texts_with_words
 from sememe.atoms.reading import Reading
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csc_matrix, csr_matrix
 
-STRONGEST = 50  # firings from which the token is read
-TOKEN_SHARE = 0.5  # from which an atom is one of a token
+MOST_TOKENS = 5
+TOKEN_SHARE = 0.04  # of an atom's firings, from which a token is named
+SHOWN_SHARE = 0.5  # of the first token, from which its share is written
+JUDGED_ROWS = 40_000  # on which tokens and words are compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,49 +30,33 @@ class TokenLabels:
     """What atoms fire on.
 
     Attributes:
-        token: the token, as lower-case text without spaces around, "" where there is none (n_atoms,).
-        share: which part of the strongest firings are on it (n_atoms,).
-        words: labels by words, such as "film, actor, director" (n_atoms,).
+        tokens: for each atom the tokens, as lower-case text without spaces around, the most telling first (n_atoms,).
+        share: which part of its firings are on the first of them (n_atoms,).
+        words: for each atom words of the text around, such as "film, actor, director" (n_atoms,).
     """
 
-    token: list[str]
+    tokens: list[tuple[str, ...]]
     share: np.ndarray
     words: list[str]
 
     def texts(self) -> list[str]:
         """The labels as people read them."""
         return [
-            ", ".join(part for part in (f'"{token}" ({share:.0%})' if token else "", words) if part)
-            for token, share, words in zip(self.token, self.share, self.words, strict=True)
+            ", ".join(part for part in (_quoted(tokens, float(share)), words) if part)
+            for tokens, share, words in zip(self.tokens, self.share, self.words, strict=True)
         ]
 
-    def fits(self, reading: Reading, rows: np.ndarray, decode: Any) -> Any:
-        """Whether each label fits each of some rows (n_rows, n_atoms), sparse: by its token, or else by its words.
+    def fits(self, reading: Reading, rows: np.ndarray, decode: Any) -> csc_matrix:
+        """Whether each label fits each of some rows (n_rows, n_atoms), 0/1: by its tokens or by its words.
 
         Args:
             reading: the text behind all rows.
             rows: the numbers of those that are asked about.
             decode: token ids -> text.
         """
-        from scipy.sparse import csc_matrix
-
-        from sememe.atoms.labels import texts_with_words
-
-        names = _names(reading.ids[reading.tokens[rows]], decode)
-        rows_of: dict[str, np.ndarray] = {}
-        for name in set(self.token) - {""}:
-            rows_of[name] = np.flatnonzero(names == name)
-        by_words = texts_with_words(
-            ["" if token else words for token, words in zip(self.token, self.words, strict=True)],
-            (reading.around(int(row)) for row in rows),
-        ).tocsc()
-        columns = [
-            rows_of[token] if token else by_words.indices[by_words.indptr[atom] : by_words.indptr[atom + 1]]
-            for atom, token in enumerate(self.token)
-        ]
-        starts = np.concatenate([[0], np.cumsum([len(column) for column in columns])])
-        indices = np.concatenate([*columns, np.empty(0, np.int64)])
-        return csc_matrix((np.ones(len(indices), bool), indices, starts), shape=(len(rows), len(columns)))
+        names = _Names.of(reading, rows, decode)
+        by_words = texts_with_words(self.words, (reading.around(int(row)) for row in rows))
+        return _either(names.fits(self.tokens), by_words)
 
 
 def label_tokens(codes: csr_matrix, reading: Reading, rows: np.ndarray, decode: Any) -> TokenLabels:
@@ -81,24 +68,97 @@ def label_tokens(codes: csr_matrix, reading: Reading, rows: np.ndarray, decode: 
         rows: their numbers (n,), ascending.
         decode: token ids -> text, such as `lm.tokenizer.decode`.
     """
-    names = _names(reading.ids[reading.tokens[rows]], decode)
-    columns = codes.tocsc()
-    tokens, shares = [], np.zeros(codes.shape[1])
-    for atom in range(codes.shape[1]):
-        here = slice(columns.indptr[atom], columns.indptr[atom + 1])
-        strongest = columns.indices[here][np.argsort(-columns.data[here], kind="stable")[:STRONGEST]]
-        found, counts = np.unique(names[strongest], return_counts=True)
-        share = counts.max() / len(strongest) if len(strongest) else 0.0
-        is_token = share >= TOKEN_SHARE and found[counts.argmax()] != ""
-        tokens.append(str(found[counts.argmax()]) if is_token else "")
-        shares[atom] = share
+    names = _Names.of(reading, rows, decode)
+    tokens, share = _telling_tokens(codes, names)
     words = label_atoms(codes, (reading.around(int(row)) for row in rows))
-    return TokenLabels(tokens, shares, words)
+    judged = np.unique(np.linspace(0, len(rows) - 1, min(JUDGED_ROWS, len(rows))).astype(np.int64))
+    active = codes[judged]
+    by_tokens = _Names.of(reading, rows[judged], decode).fits(tokens)
+    by_words = texts_with_words(words, (reading.around(int(row)) for row in rows[judged])).tocsc()
+    scores = np.stack([_score(fits, active) for fits in (by_tokens, by_words, _either(by_tokens, by_words))])
+    best = scores.argmax(axis=0)  # of equals the first: tokens, then words
+    return TokenLabels(
+        [names if choice != 1 else () for names, choice in zip(tokens, best, strict=True)],
+        share,
+        [text if choice != 0 else "" for text, choice in zip(words, best, strict=True)],
+    )
 
 
-def _names(ids: np.ndarray, decode: Any) -> np.ndarray:
-    """Token ids as lower-case text without spaces around, so that " The" and "the" are one."""
-    unique, place = np.unique(ids, return_inverse=True)
-    names = np.array([str(decode([int(token)])).strip().lower() for token in unique], dtype=object)
-    found: np.ndarray = names[place]
-    return found
+@dataclass(frozen=True, eq=False)
+class _Names:
+    """The token of each of some rows, as text.
+
+    Attributes:
+        names: the different ones.
+        of_row: which one each row has (n,).
+    """
+
+    names: list[str]
+    of_row: np.ndarray
+
+    @classmethod
+    def of(cls, reading: Reading, rows: np.ndarray, decode: Any) -> _Names:
+        """Lower-case and without spaces around, so that " The" and "the" are one."""
+        ids, of_row = np.unique(reading.ids[reading.tokens[rows]], return_inverse=True)
+        texts = [str(decode([int(token)])).strip().lower() for token in ids]
+        names = sorted(set(texts))
+        number = {name: place for place, name in enumerate(names)}
+        return cls(names, np.array([number[text] for text in texts], np.int64)[of_row])
+
+    def indicator(self) -> csr_matrix:
+        """(n_rows, n_names), 1 where the row has the name."""
+        from scipy.sparse import csr_matrix
+
+        n = len(self.of_row)
+        return csr_matrix((np.ones(n, np.float32), self.of_row, np.arange(n + 1)), shape=(n, len(self.names)))
+
+    def fits(self, tokens: list[tuple[str, ...]]) -> csc_matrix:
+        """(n_rows, n_atoms), 1 where the row's name is among an atom's tokens."""
+        from scipy.sparse import csr_matrix
+
+        number = {name: place for place, name in enumerate(self.names)}
+        pairs = [(number[t], atom) for atom, chosen in enumerate(tokens) for t in chosen if t in number]
+        rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
+        wanted = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(len(self.names), len(tokens)))
+        return (self.indicator() @ wanted).tocsc()
+
+
+def _telling_tokens(codes: csr_matrix, names: _Names) -> tuple[list[tuple[str, ...]], np.ndarray]:
+    """For each atom up to five tokens by p log(p / q), p their share of its firings and q of all rows."""
+    binary = codes.astype(bool).astype(np.float32)
+    counts = (binary.T @ names.indicator()).tocsr()
+    fired = np.diff(codes.tocsc().indptr)
+    q = np.bincount(names.of_row, minlength=len(names.names)) / max(1, len(names.of_row))
+    tokens: list[tuple[str, ...]] = []
+    share = np.zeros(codes.shape[1])
+    for atom in range(codes.shape[1]):
+        here = slice(counts.indptr[atom], counts.indptr[atom + 1])
+        found, p = counts.indices[here], counts.data[here] / max(1, fired[atom])
+        telling = p * np.log(np.maximum(p, 1e-12) / q[found])
+        order = [i for i in np.argsort(-telling, kind="stable")[:MOST_TOKENS] if p[i] >= TOKEN_SHARE and telling[i] > 0]
+        tokens.append(tuple(names.names[found[i]] for i in order if names.names[found[i]]))
+        share[atom] = p[order[0]] if order else 0.0
+    return tokens, share
+
+
+def _score(fits: csc_matrix, active: csr_matrix) -> np.ndarray:
+    """Balanced accuracy of every label, 0.5 where an atom never fires."""
+    true = active.astype(bool).astype(np.float64).tocsc()
+    hits = np.asarray(fits.multiply(true).sum(axis=0)).ravel()
+    said, fired = np.asarray(fits.sum(axis=0)).ravel(), np.asarray(true.sum(axis=0)).ravel()
+    wrong = (said - hits) / np.maximum(true.shape[0] - fired, 1)
+    balanced: np.ndarray = np.where(fired > 0, (hits / np.maximum(fired, 1) + 1 - wrong) / 2, 0.5)
+    return balanced
+
+
+def _either(first: Any, second: Any) -> csc_matrix:
+    both = (first + second).tocsc()
+    both.data[:] = 1.0
+    return both
+
+
+def _quoted(tokens: tuple[str, ...], share: float) -> str:
+    if not tokens:
+        return ""
+    first = f'"{tokens[0]}" ({share:.0%})' if share >= SHOWN_SHARE else f'"{tokens[0]}"'
+    return ", ".join([first, *(f'"{token}"' for token in tokens[1:])])

@@ -80,7 +80,8 @@ def _certify(options: argparse.Namespace) -> int:
 def _certificate_facts(atoms: Atoms) -> list[tuple[str, object]]:
     c = atoms.certificate
     if "q_star" not in c:
-        raise InputError("these atoms were learned by an older version", hint="Learn them again")
+        hint = "Import them again with --bank" if atoms.card["coder"] == "imported" else "Learn them again"
+        raise InputError("these atoms have no certificate", hint=hint)
     plain = c.get("euclidean", c)
     unique = "any number of" if c["unique_k_max"] is None else f"up to {c['unique_k_max']}"
     card = atoms.card
@@ -133,7 +134,8 @@ def _score(options: argparse.Namespace) -> int:
 
     atoms = _atoms(options.atoms)
     if atoms.inner_product is None:
-        raise InputError("these atoms have no inner product", where=str(options.atoms), hint="Learn them again")
+        hint = "Import them again with --bank" if atoms.card["coder"] == "imported" else "Learn them again"
+        raise InputError("these atoms have no inner product", where=str(options.atoms), hint=hint)
     path = options.bank or options.atoms.parent / BANKS / options.atoms.name
     with Bank.open(path) as bank:
         if bank.fingerprint != atoms.card["source"].get("bank"):
@@ -172,7 +174,7 @@ def _compare(options: argparse.Namespace) -> int:
     from sememe.atoms.matching import match
 
     first, second = _atoms(options.first), _atoms(options.second)
-    live, live_second = np.flatnonzero(first.fired > 0), np.flatnonzero(second.fired > 0)
+    live, live_second = _live(first), _live(second)
     found = match(first.decoder[live], second.decoder[live_second], first.inner_product)
     order = np.argsort(-np.nan_to_num(found.cosine, nan=-1.0), kind="stable")
     pairs = [
@@ -203,6 +205,11 @@ def _compare(options: argparse.Namespace) -> int:
         right=["cosine", "first", "second"],
     )
     return 0
+
+
+def _live(atoms: Atoms) -> np.ndarray:
+    """Atoms that ever fired; all of them when that is not known."""
+    return np.flatnonzero(atoms.fired > 0) if atoms.fired.any() else np.arange(atoms.n_atoms)
 
 
 def _angles(options: argparse.Namespace) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 import sememe
 from sememe.atoms import Atoms
+from sememe.atoms.study import Study
 from sememe.errors import SememeError
 from sememe.search import Index
 from sememe.web.access import Access, check_exposure
@@ -22,6 +23,7 @@ from sememe.web.hosts import Hosts
 from sememe.web.pages import page_routes
 from sememe.web.rendering import Renderer
 from sememe.web.static_files import StaticFiles
+from sememe.web.study_pages import study_routes
 
 
 def create_app(
@@ -42,23 +44,43 @@ def create_app(
     check_exposure(host, token)
     collection = Collection(index, atoms)
     renderer = Renderer(
+        navigation=[("/", "Search"), ("/atoms", "Atoms"), ("/atlas", "Atlas"), ("/collection", "Collection")],
         book=collection.book,
         n_documents=collection.info["documents"],
         filter_example=collection.filter_example(),
         version=sememe.__version__,
     )
+    app = _assemble(renderer, page_routes(collection, renderer), api_routes(collection), address=(host, port, token))
+    collection.warm_up()
+    return app
+
+
+def create_study_app(study: Study, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765) -> FastAPI:
+    """The page on the atoms of a language model's sites, as an ASGI application; arguments as `create_app`.
+
+    Raises:
+        InputError: the address needs a token, or the token is too short.
+        ArtifactError: atoms of the study are damaged.
+    """
+    check_exposure(host, token)
+    renderer = Renderer(navigation=[("/", "Model")], version=sememe.__version__)
+    return _assemble(renderer, study_routes(study, renderer), address=(host, port, token))
+
+
+def _assemble(renderer: Renderer, *routes: APIRouter, address: tuple[str, int, str | None]) -> FastAPI:
+    """Routes with static files, a login if there is a token, error pages, and the guard in front of all."""
+    host, port, token = address
     failures = FailurePages(renderer)
     access = Access(token, port, renderer, failures) if token is not None else None
     # The documentation pages of FastAPI load scripts from elsewhere; redirects of its own trust the Host header.
     app = FastAPI(title="Sememe", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.include_router(page_routes(collection, renderer))
-    app.include_router(api_routes(collection))
+    for part in routes:
+        app.include_router(part)
     _add_static_files(app)
     if access is not None:
         _add_login(app, access)
     _add_error_pages(app, failures)
     app.add_middleware(Guard, hosts=Hosts(host, port), access=access, failures=failures)
-    collection.warm_up()
     return app
 
 

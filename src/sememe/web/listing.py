@@ -61,7 +61,7 @@ def list_atoms(book: AtomBook, parameters: Mapping[str, str]) -> Listing:
     words = find.lower().split()
     found = [atom for atom in _order(book, sort) if all(word in book.label(atom).lower() for word in words)]
     n_pages = max(1, -(-len(found) // PER_PAGE))
-    page = min(_number(parameters.get("page", "")), n_pages)
+    page = min(page_number(parameters.get("page", "")), n_pages)
     most = float(book.shares.max(initial=0.0)) or 1.0
     lines = []
     for atom in found[(page - 1) * PER_PAGE : page * PER_PAGE]:
@@ -80,5 +80,6 @@ def _order(book: AtomBook, sort: str) -> list[int]:
     return order
 
 
-def _number(text: str) -> int:
+def page_number(text: str) -> int:
+    """A page's number from an address; 1 for anything else."""
     return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
 from sememe.atoms import Atoms
+from sememe.atoms.study import Study
 from sememe.errors import InputError
 from sememe.search import Index
 from sememe.web.access import check_exposure
-from sememe.web.app import create_app
+from sememe.web.app import create_app, create_study_app
 from sememe.web.hosts import url_host
 from sememe.web.patience import PatientProtocol
 
@@ -31,10 +33,10 @@ def serve(
     *,
     announce: Callable[[str], object] | None = None,
 ) -> None:
-    """Serve the page on an index until the process is interrupted.
+    """Serve the page on an index, or on the atoms of a language model, until the process is interrupted.
 
     Args:
-        index_path: the folder of an index.
+        index_path: the folder of an index, or of a study (`sememe atoms learn MODEL --sites ...`).
         atoms_path: the folder of atoms; those inside the index when left out, none if there are none.
         host: the address to listen on. One that other machines can reach needs a token.
         port: 0 chooses a free one.
@@ -47,9 +49,13 @@ def serve(
     """
     check_exposure(host, token)
     listener = _listen(host, port)
-    with listener, Index.open(index_path) as index:
+    with listener, ExitStack() as stack:
         real_port = listener.getsockname()[1]
-        app = create_app(index, _load_atoms(index, atoms_path), token=token, host=host, port=real_port)
+        if Index.is_index(index_path) or not Path(index_path).is_dir():
+            index = stack.enter_context(Index.open(index_path))
+            app = create_app(index, _load_atoms(index, atoms_path), token=token, host=host, port=real_port)
+        else:
+            app = create_study_app(Study.open(index_path), token=token, host=host, port=real_port)
         if announce is not None:
             announce(f"http://{url_host(host)}:{real_port}/")
         uvicorn.Server(server_config(app)).run(sockets=[listener])
@@ -73,9 +79,17 @@ def server_config(app: FastAPI) -> uvicorn.Config:
 
 
 def _load_atoms(index: Index, path: str | Path | None) -> Atoms | None:
-    if path is not None:
-        return Atoms.load(path)
-    return Atoms.load(index.atoms_path) if index.atoms_path.exists() else None
+    if path is None and not index.atoms_path.exists():
+        return None
+    place = index.atoms_path if path is None else Path(path)
+    atoms = Atoms.load(place)
+    if "r2" not in atoms.card:
+        raise InputError(
+            "these atoms were imported and never measured",
+            where=str(place),
+            hint="Import them again with --bank, naming the index",
+        )
+    return atoms
 
 
 def _listen(host: str, port: int) -> socket.socket:
