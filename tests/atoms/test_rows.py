@@ -9,7 +9,7 @@ import pytest
 
 from sememe import Atoms, Bank
 from sememe.atoms import rows as rows_module
-from sememe.atoms.rows import prepare
+from sememe.atoms.rows import held_out_rows, prepare
 from sememe.errors import InputError
 
 
@@ -100,3 +100,26 @@ def test_vectors_that_differ_only_by_rounding_are_refused():
     X[7, 1] = np.nextafter(np.float32(1000), np.float32(1001))
     with pytest.raises(InputError, match="the same"):
         prepare(X, 0.1, 0)
+
+
+def test_massive_vectors_are_left_out_and_that_is_said():
+    X = np.random.default_rng(0).standard_normal((1000, 8)).astype(np.float32)
+    X[::250] *= 300
+    rows = prepare(X, 0.2, 0)
+    assert rows.left_out == 4
+    assert not set(range(0, 1000, 250)) & (set(rows.train) | set(rows.held_out))
+    assert len(rows.train) + len(rows.held_out) == 996
+    for found, expected in zip(held_out_rows(X, 0.2, 0), (rows.train, rows.held_out), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    atoms = Atoms.fit(X, 16, target_active=3, steps=60, batch_size=64)
+    assert atoms.card["left_out"] == 4
+    assert atoms.card["norm_limit"] < 100
+    assert any("longer than 8 times" in warning for warning in atoms.card["warnings"])
+    assert atoms.card["r2"] > 0
+
+
+def test_where_many_vectors_are_long_none_is_left_out():
+    X = np.random.default_rng(0).standard_normal((1000, 8)).astype(np.float32)
+    X[::10] *= 300
+    assert prepare(X, 0.2, 0).left_out == 0
+    assert prepare(X[:0:-1] / np.linalg.norm(X[:0:-1], axis=1, keepdims=True), 0.2, 0).left_out == 0

@@ -5,6 +5,7 @@ Nothing here needs torch except `fit`: search, labels and the web page work with
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -143,6 +144,11 @@ class Atoms:
     def bias(self) -> np.ndarray:
         """What every reconstruction starts from (d,), float32."""
         return self.weights.bias
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the atoms: tells whether something was made for these or for others."""
+        return hashlib.sha256(np.ascontiguousarray(self.decoder).tobytes()).hexdigest()
 
     @property
     def certificate(self) -> dict[str, Any]:

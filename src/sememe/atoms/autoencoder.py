@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -125,6 +126,8 @@ def _report(trained: Trained, rows: Rows, seed: int, kept: Score, seen: Score) -
         "dense": int((fired > DENSE_SHARE * n).sum()),
         "n_train": seen.rows,
         "n_held_out": kept.rows,
+        "left_out": rows.left_out,
+        "norm_limit": None if math.isinf(rows.norm_limit) else round(rows.norm_limit, 4),
         "seed": seed,
         "steps": trained.steps,
         "penalty": trained.penalty,
@@ -144,6 +147,10 @@ def _warnings(report: dict[str, Any], rows: Rows) -> list[str]:
         found.append(f"memorised: r2 is {report['r2_train']:.2f} on training vectors but {report['r2']:.2f} held out")
     if report["dead"] > 0.1 * report["n_atoms"]:
         found.append(f"{report['dead']} of {report['n_atoms']} atoms never fire; ask for fewer atoms")
+    if rows.left_out:
+        found.append(
+            f"{rows.left_out} vectors longer than 8 times the median were left out of learning and of all figures"
+        )
     if rows.splits_a_document:
         found.append("all vectors come from one document, so held-out vectors are not independent of training vectors")
     return found

@@ -43,6 +43,7 @@ class Contexts:
         largest: the largest activation of each atom (n_atoms,), float32; 0 where it never fires.
         pieces: what each token id that occurs looks like.
         effects: the tokens that each atom promotes and suppresses; None where it has no direct effect on the output.
+        atoms: the fingerprint of the atoms, "" when it was not given.
     """
 
     tokens: np.ndarray
@@ -53,6 +54,7 @@ class Contexts:
     largest: np.ndarray
     pieces: dict[int, str]
     effects: LogitEffects | None = None
+    atoms: str = ""
 
     def promoted(self, atom: int) -> list[tuple[str, float]]:
         """The tokens that an atom promotes most, with the rise of their logits; empty without effects."""
@@ -93,7 +95,7 @@ class Contexts:
             arrays |= {f"effects.{name}": array for name, array in vars(self.effects).items()}
         pieces = {str(token): piece for token, piece in sorted(self.pieces.items())}
         files = {PIECES: json.dumps(pieces, ensure_ascii=False).encode()}
-        artifact.save(path, KIND, arrays, {"n_atoms": len(self.tokens)}, files)
+        artifact.save(path, KIND, arrays, {"n_atoms": len(self.tokens), "atoms": self.atoms}, files)
 
     @classmethod
     def load(cls, path: str | Path) -> Contexts:
@@ -102,7 +104,7 @@ class Contexts:
         Raises:
             ArtifactError: it is missing or damaged.
         """
-        arrays, _ = artifact.load(path, KIND)
+        arrays, card = artifact.load(path, KIND)
         pieces = artifact.load_json(Path(path) / PIECES)
         try:
             effects = {name: arrays.pop(name) for name in list(arrays) if name.startswith("effects.")}
@@ -112,6 +114,7 @@ class Contexts:
                 effects=LogitEffects(**{name.removeprefix("effects."): a for name, a in effects.items()})
                 if effects
                 else None,
+                atoms=card.get("atoms", ""),
             )
         except (TypeError, ValueError) as error:
             raise ArtifactError(f"is not what was saved ({error})", where=str(path)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +55,8 @@ def describe(atoms: Atoms, bank: Bank, lm: LanguageModel, corpus: Iterable[Docum
     labels = label_tokens(codes[train], reading, train, decode)
     atoms.labels = labels.texts()
     atoms.detection = detection_scores(labels.fits(reading, held_out, decode), codes[held_out])
-    return collect_contexts(codes.tocsc(), reading, decode, _effects(atoms, lm))
+    contexts = collect_contexts(codes.tocsc(), reading, decode, _effects(atoms, lm))
+    return replace(contexts, atoms=atoms.fingerprint)
 
 
 def _effects(atoms: Atoms, lm: LanguageModel) -> LogitEffects | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,8 @@ def measured(atoms: Atoms, data: Bank | np.ndarray, *, held_out: float = 0.1, ra
         "parameters": {"held_out": held_out, "random_state": random_state},
         "source": source,
         **_figures(kept, seen),
+        "left_out": rows.left_out,
+        "norm_limit": None if math.isinf(rows.norm_limit) else round(rows.norm_limit, 4),
         "inner_product": metric.facts(),
         "certificate": certified.figures,
     }

@@ -21,6 +21,7 @@ from sememe.atoms.atoms import Atoms
 from sememe.atoms.autoencoder import SparseAutoencoder
 from sememe.atoms.coders import CODERS
 from sememe.atoms.config import AtomsConfig, default_atoms
+from sememe.atoms.contexts import Contexts
 from sememe.atoms.training import n_steps, take_step
 from sememe.bank import Bank, harvest_sites
 from sememe.bank.encoding import STORED
@@ -113,9 +114,32 @@ class Study:
         """Where the contexts of a site's atoms are, once they were labelled."""
         return self.path / CONTEXTS / site
 
+    def contexts(self, site: str) -> Contexts | None:
+        """Where the atoms of a site fire; None before they were labelled.
+
+        Raises:
+            ArtifactError: they are damaged, or of other atoms.
+        """
+        path = self.contexts_path(site)
+        return contexts_of(self.atoms(site), path) if path.is_dir() else None
+
     def bank(self, site: str) -> Bank:
         """The activations that the atoms of a site were learned from."""
         return Bank.open(self.path / BANKS / site)
+
+
+def contexts_of(atoms: Atoms, path: Path) -> Contexts:
+    """Read contexts and check that they are of these atoms.
+
+    Raises:
+        ArtifactError: they are missing, damaged, or of other atoms.
+    """
+    contexts = Contexts.load(path)
+    if contexts.atoms != atoms.fingerprint:
+        raise ArtifactError(
+            "the contexts are of other atoms", where=str(path), hint="Make them again: sememe atoms label STUDY"
+        )
+    return contexts
 
 
 def learn_sites(

@@ -130,8 +130,7 @@ def _top_documents(index: Index, atoms: Atoms, atom: int, n: int) -> list[dict[s
 def _show_in_text(options: argparse.Namespace) -> int:
     """An atom of a language model: where it fires, and what it does to the output."""
     from sememe import Atoms
-    from sememe.atoms.contexts import Contexts
-    from sememe.atoms.study import CONTEXTS
+    from sememe.atoms.study import CONTEXTS, contexts_of
 
     atoms, atom = Atoms.load(options.source), options.atom
     if not 0 <= atom < atoms.n_atoms:
@@ -141,7 +140,7 @@ def _show_in_text(options: argparse.Namespace) -> int:
         raise InputError(
             "these atoms have no contexts yet", where=str(path), hint="Make them: sememe atoms label STUDY --corpus ..."
         )
-    contexts = Contexts.load(path)
+    contexts = contexts_of(atoms, path)
     found = [_context(context) for context in contexts.of(atom)[: options.n]]
     promoted, suppressed = contexts.promoted(atom), contexts.suppressed(atom)
     if options.json:

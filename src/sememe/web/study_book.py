@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from sememe.atoms import Atoms
 from sememe.atoms.certificate import GRADES
-from sememe.atoms.contexts import Context, Contexts
+from sememe.atoms.contexts import Context
 from sememe.atoms.study import Study
 from sememe.errors import InputError
 from sememe.web.book import N_HUES
@@ -66,8 +66,7 @@ class SiteBook:
     def __init__(self, study: Study, site: str) -> None:
         self.site = site
         self.atoms: Atoms = study.atoms(site)
-        path = study.contexts_path(site)
-        self.contexts = Contexts.load(path) if path.is_dir() else None
+        self.contexts = study.contexts(site)
         certified = self.atoms.certified
         self.grades = certified.grades() if certified is not None else ["unmeasured"] * self.atoms.n_atoms
         self.hues = _hues(self.atoms.decoder)
