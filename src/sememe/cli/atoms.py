@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sememe.cli import atoms_judge, atoms_label, atoms_learn, atoms_look, atoms_steer
+from sememe.cli import atoms_exchange, atoms_judge, atoms_label, atoms_learn, atoms_look, atoms_steer
 from sememe.cli.flags import new_parser
 
 
@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     atoms_judge.add_parsers(actions)
     atoms_steer.add_parsers(actions)
     atoms_label.add_parsers(actions)
+    atoms_exchange.add_parsers(actions)
     return parser
 
 
