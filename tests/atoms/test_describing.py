@@ -16,15 +16,17 @@ from sememe.errors import ArtifactError, InputError
 if importlib.util.find_spec("transformers") is None:
     pytest.skip("needs the models extra", allow_module_level=True)
 
-from tiny_models import byte_pairs, causal_model
+from tiny_models import byte_pairs, causal_model, word_pieces
 
 from sememe.atoms.contexts import BEFORE, N_TOP, Contexts, collect_contexts
 from sememe.atoms.describing import describe
-from sememe.atoms.logit_effects import logit_effects
+from sememe.atoms.logit_effects import has_effects, logit_effects
+from sememe.atoms.pieces import read_pieces
 from sememe.atoms.reading import Reading
 from sememe.bank import Bank, harvest
 from sememe.corpus import Corpus, Document
 from sememe.models import LanguageModel
+from sememe.models.sites import find_sites
 
 SITE = "layers.0.residual"
 TOPICS = ("the cat sat on a warm mat", "sparse vectors make a small index fast")
@@ -40,6 +42,11 @@ def documents(n=80):
 
 
 CORPUS = Corpus.from_documents(documents(), name="two topics")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return byte_pairs()
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +99,15 @@ def test_another_corpus_or_bank_is_refused(bank, lm, tmp_path):
 
 def test_contexts_are_the_strongest_firings_one_a_document(atoms, bank, lm, reading, tmp_path):
     codes = atoms.transform(bank[:])
-    found = collect_contexts(codes.tocsc(), reading, lm.tokenizer.decode)
+    found = collect_contexts(codes.tocsc(), reading, lm.tokenizer)
     dense = codes.toarray()
     for atom in range(24):
         column = dense[:, atom]
-        by_document = {d: column[reading.documents == d].max() for d in np.unique(reading.documents)}
-        expected = sorted((value for value in by_document.values() if value > 0), reverse=True)
+        by_text = {}  # the strongest of each document, then of those with the same tokens around it
+        for document in np.unique(reading.documents):
+            row = np.flatnonzero(reading.documents == document)[column[reading.documents == document].argmax()]
+            by_text.setdefault((reading.around(row, 8, 2), reading.around(row, 0, 2)), []).append(column[row])
+        expected = sorted((max(values) for values in by_text.values() if max(values) > 0), reverse=True)
         contexts = found.of(atom)
         top = [context for context in contexts if context.top]
         np.testing.assert_allclose([c.activations[c.peak] for c in top], expected[:N_TOP], rtol=2e-3)
@@ -145,48 +155,123 @@ def test_describing_labels_scores_and_keeps(atoms, bank, lm, tmp_path):
         describe(other, bank, lm, CORPUS)
 
 
+def directions(n, width, seed=0):
+    found = np.random.default_rng(seed).standard_normal((n, width)).astype(np.float32)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def atoms_at(site, decoder):
+    n, width = decoder.shape
+    zeros = np.zeros(n, np.float32)
+    return Atoms(
+        Weights(decoder, decoder, zeros, np.zeros(width, np.float32), zeros), zeros, {"source": {"site": site}}
+    )
+
+
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2", "gpt_neox"])
-def test_effects_on_the_output_are_those_of_a_small_push(family):
-    """Against the model itself: logits of norm(s + push) for a state s of unit mean square, centred."""
+def test_effects_on_the_output_are_those_of_the_models_own_modules(family):
+    """The last norm scales by the length of what it reads; of a long vector s, norm(s) is linear up to that."""
     import torch
 
     lm = LanguageModel(causal_model(family), byte_pairs(), name=family)
-    rng = np.random.default_rng(0)
-    decoder = rng.standard_normal((5, lm.width)).astype(np.float32)
-    decoder -= decoder.mean(axis=1, keepdims=True)  # layer norms take the mean off
-    decoder /= np.linalg.norm(decoder, axis=1, keepdims=True)
-    zeros = np.zeros
-    atoms = Atoms(
-        Weights(decoder, decoder, zeros(5, np.float32), zeros(lm.width, np.float32), zeros(5, np.float32)),
-        np.ones(5),
-        {"source": {"site": "layers.2.residual"}},
-    )
-    found = logit_effects(lm, atoms, n=4)
-    state = torch.from_numpy(rng.standard_normal(lm.width).astype(np.float32))
-    state = state - state.mean()
-    state = state / state.square().mean().sqrt()
+    decoder = directions(5, lm.width)
+    found = logit_effects(lm, atoms_at("layers.2.residual", decoder), n=4)
+    is_layer_norm = family in ("gpt2", "gpt_neox")
+    with torch.inference_mode():
+        d = torch.from_numpy(decoder)
+        length = (d - d.mean(1, keepdim=True) if is_layer_norm else d).square().mean(1, keepdim=True).sqrt()
+        output = lm.model.get_output_embeddings()
+        both = [output(lm.final_norm(sign * 1e4 * d)) * length for sign in (1, -1)]
+        full = ((both[0] - both[1]) / 2)[:, : len(lm.tokenizer)].numpy()
+    full -= full.mean(axis=1, keepdims=True)
     for atom in range(5):
-        direction = torch.from_numpy(decoder[atom])
-        # What lies along the state changes its length and is divided out again by the norm.
-        direction = direction - (direction @ state) / (state @ state) * state
-        with torch.inference_mode():
-            output = lm.model.get_output_embeddings()
-            push = output(lm.final_norm((state + 1e-3 * direction)[None])) - output(lm.final_norm(state[None]))
-        full = push[0] / 1e-3
-        expected = (full - full.mean()).numpy()
-        across = direction.numpy() - decoder[atom]
-        slack = np.abs(across).sum() * 3 + 0.05 * np.abs(expected).max()
-        np.testing.assert_allclose(expected[found.promoted[atom]], found.gains[atom], atol=slack)
-        assert (np.diff(found.gains[atom]) <= 0).all()
-        assert (found.losses[atom] <= 0).all()
+        best, worst = np.argsort(-full[atom])[:4], np.argsort(full[atom])[:4]
+        np.testing.assert_array_equal(found.promoted[atom], best)
+        np.testing.assert_array_equal(found.suppressed[atom], worst)
+        np.testing.assert_allclose(found.gains[atom], full[atom, best], rtol=1e-3)
+        np.testing.assert_allclose(found.losses[atom], full[atom, worst], rtol=1e-3)
 
 
-def test_sites_outside_the_residual_stream_have_no_effects(lm):
-    eye = np.eye(lm.width, dtype=np.float32)
-    zeros = np.zeros(lm.width, np.float32)
-    atoms = Atoms(Weights(eye, eye, zeros, zeros, zeros), zeros, {"source": {"site": "layers.0.mlp.key"}})
-    with pytest.raises(InputError, match="not directions of the residual stream"):
-        logit_effects(lm, atoms)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("part", ["mlp.key", "attention.heads"])
+def test_atoms_before_a_matrix_are_taken_through_it(family, part):
+    import torch
+
+    lm = LanguageModel(causal_model(family), byte_pairs(), name=family)
+    site = f"layers.1.{part}"
+    decoder = directions(3, lm.site_width(site))
+    module = find_sites(lm.model)[site].module
+    with torch.inference_mode():
+        d = torch.from_numpy(decoder)
+        written = (module(d) - module(torch.zeros_like(d))).numpy()
+    found = logit_effects(lm, atoms_at(site, decoder))
+    expected = logit_effects(lm, atoms_at("layers.1.residual", written))
+    np.testing.assert_array_equal(found.promoted, expected.promoted)
+    np.testing.assert_allclose(found.gains, expected.gains, rtol=1e-4)
+
+
+def test_sites_without_a_direct_effect_are_refused():
+    lm = LanguageModel(causal_model("gemma2"), byte_pairs(), name="gemma2")
+    for site in ("layers.0.mlp", "layers.0.mlp.key", "final", "", "layers.9.residual"):
+        assert not has_effects(lm, site)
+        with pytest.raises(InputError, match="no direct effect"):
+            logit_effects(lm, atoms_at(site, directions(2, 32)))
+    with pytest.raises(InputError, match="no direct effect"):
+        logit_effects(lm, atoms_at("layers.0.residual", directions(2, 31)))
+
+
+def test_tokens_beyond_the_tokenizers_have_no_effects(lm):
+    decoder = directions(3, lm.width)
+    whole = logit_effects(lm, atoms_at("layers.2.residual", decoder), n=3)
+    with_padding = LanguageModel(lm.model, lm.tokenizer, name="padded")
+    size = lm.model.get_input_embeddings().weight.shape[0]
+    with_padding.model.resize_token_embeddings(size + 64, mean_resizing=False)
+    try:
+        padded = logit_effects(with_padding, atoms_at("layers.2.residual", decoder), n=3)
+        np.testing.assert_array_equal(padded.promoted, whole.promoted)
+        np.testing.assert_allclose(padded.gains, whole.gains, rtol=1e-5)
+    finally:
+        lm.model.resize_token_embeddings(size)
+
+
+def tiny_reading(texts, tokenizer):
+    """A reading of texts as one document each, every token a row."""
+    found = [tokenizer(text, return_offsets_mapping=True) for text in texts]
+    starts = np.cumsum([0, *(len(row["input_ids"]) for row in found)])
+    ids = np.array([token for row in found for token in row["input_ids"]], np.int32)
+    spans = np.array([span for row in found for span in row["offset_mapping"]], np.int32)
+    return Reading(
+        ids, spans, starts, list(texts), np.arange(len(ids)), np.repeat(np.arange(len(texts)), np.diff(starts))
+    )
+
+
+def test_the_same_text_in_many_documents_counts_once(tokenizer):
+    texts = ["the cat sat"] * 20 + ["a warm mat", "a soft cat"]
+    reading = tiny_reading(texts, tokenizer)
+    last = reading.starts[1:] - 1
+    column = np.zeros((len(reading.ids), 1), np.float32)
+    column[last, 0] = np.arange(len(texts), 0, -1)
+    found = collect_contexts(csc_matrix(column), reading, tokenizer)
+    top = [context for context in found.of(0) if context.top]
+    assert ["".join(context.pieces) for context in top] == ["the cat sat", "a warm mat", "a soft cat"]
+    assert [context.document for context in top] == [0, 20, 21]
+
+
+@pytest.mark.parametrize("make", [byte_pairs, word_pieces])
+def test_pieces_of_a_text_make_up_the_text(make):
+    text = "the cats sat on a warm mat"
+    tokenizer = make()  # training one again may number the tokens otherwise
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    pieces = read_pieces(tokenizer, ids)
+    assert "".join(pieces[token] for token in ids).strip() == text
+
+
+def test_pieces_that_are_no_text_show_their_bytes():
+    tokenizer = byte_pairs()
+    ids = tokenizer("é")["input_ids"]
+    pieces = read_pieces(tokenizer, [*ids, 5000])
+    assert [pieces[token] for token in ids] == ["\\xc3", "\\xa9"]
+    assert pieces[5000] == "<5000>"
 
 
 def test_perfect_labels_score_one_and_random_ones_a_half():

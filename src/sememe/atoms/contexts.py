@@ -15,6 +15,7 @@ import numpy as np
 
 from sememe import artifact
 from sememe.atoms.logit_effects import LogitEffects
+from sememe.atoms.pieces import read_pieces
 from sememe.atoms.reading import Reading
 from sememe.errors import ArtifactError, InputError
 from sememe.progress import progress
@@ -26,6 +27,7 @@ KIND = "contexts"
 PIECES = "pieces.json"
 N_TOP, N_LOWER = 12, 4  # contexts an atom
 BEFORE, AFTER = 24, 8  # tokens around the peak
+SAME = 8, 2  # tokens around the peak by which two contexts are the same text
 N_BINS = 24  # of the histogram of activations
 LENGTH = BEFORE + 1 + AFTER
 
@@ -140,15 +142,17 @@ class Context:
     top: bool
 
 
-def collect_contexts(codes: csc_matrix, reading: Reading, decode: Any, effects: LogitEffects | None = None) -> Contexts:
-    """The contexts of all atoms.
+def collect_contexts(
+    codes: csc_matrix, reading: Reading, tokenizer: Any, effects: LogitEffects | None = None
+) -> Contexts:
+    """The contexts of all atoms. Places with the same tokens around them count once.
 
     Needs the codes of all rows in memory: 8 bytes an activation, 64 MB for 250,000 tokens with 32 active atoms.
 
     Args:
         codes: (n_rows, n_atoms), a row for each of the reading's rows, by columns.
         reading: the text behind the rows.
-        decode: token ids -> text, such as `lm.tokenizer.decode`.
+        tokenizer: `lm.tokenizer`.
         effects: to be kept with them.
 
     Raises:
@@ -169,7 +173,7 @@ def collect_contexts(codes: csc_matrix, reading: Reading, decode: Any, effects: 
             if len(rows):
                 largest[atom] = values.max()
                 histogram[atom] = np.histogram(values, N_BINS, (0, largest[atom]))[0]
-            for place, chosen in _choose(values, reading.documents[rows]):
+            for place, chosen in _choose(values, rows, reading):
                 row = rows[chosen]
                 tokens[atom, place], activations[atom, place] = _window(reading, int(row), rows, values)
                 documents[atom, place] = reading.documents[row]
@@ -178,28 +182,43 @@ def collect_contexts(codes: csc_matrix, reading: Reading, decode: Any, effects: 
     used = [np.unique(tokens[tokens >= 0])]
     if effects is not None:
         used += [effects.promoted.ravel(), effects.suppressed.ravel()]
-    pieces = {int(token): str(decode([int(token)])) for token in np.unique(np.concatenate(used))}
+    pieces = read_pieces(tokenizer, np.concatenate(used))
     return Contexts(tokens, activations, documents, positions, histogram, largest, pieces, effects)
 
 
-def _choose(values: np.ndarray, documents: np.ndarray) -> list[tuple[int, int]]:
+def _choose(values: np.ndarray, rows: np.ndarray, reading: Reading) -> list[tuple[int, int]]:
     """Where to keep which activations: the strongest of as many documents, and some spread over what is left."""
     order = np.argsort(-values, kind="stable")
-    _, first = np.unique(documents[order], return_index=True)
-    best = order[np.sort(first)]  # one a document, the strongest first
-    chosen = list(enumerate(best[:N_TOP].tolist()))
-    rest = best[N_TOP:]
-    if len(rest):
+    _, first = np.unique(reading.documents[rows[order]], return_index=True)
+    best = order[np.sort(first)].tolist()  # one a document, the strongest first
+    chosen: list[tuple[int, int]] = []
+    seen: set[bytes] = set()
+    rest: list[int] = []
+    for number, at in enumerate(best):
+        if len(chosen) == N_TOP:
+            rest += best[number:]
+            break
+        window = reading.ids[slice(*_bounds(reading, int(rows[at]), *SAME))].tobytes()
+        if window not in seen:
+            seen.add(window)
+            chosen.append((len(chosen), at))
+    if rest:
         spread = np.unique(np.linspace(0, len(rest) - 1, N_LOWER + 2)[1:-1].round().astype(np.int64))
-        chosen += [(N_TOP + place, int(rest[at])) for place, at in enumerate(spread)]
+        chosen += [(N_TOP + place, rest[at]) for place, at in enumerate(spread)]
     return chosen
+
+
+def _bounds(reading: Reading, row: int, before: int = BEFORE, after: int = AFTER) -> tuple[int, int]:
+    """Where the window around a row starts and ends among the tokens."""
+    token, document = int(reading.tokens[row]), int(reading.documents[row])
+    first = max(token - before, int(reading.starts[document]))
+    return first, min(token + after + 1, int(reading.starts[document + 1]))
 
 
 def _window(reading: Reading, row: int, rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Tokens and activations around a row; the rows of a document lie together, one a token."""
     token, document = int(reading.tokens[row]), int(reading.documents[row])
-    first = max(token - BEFORE, int(reading.starts[document]))
-    last = min(token + AFTER + 1, int(reading.starts[document + 1]))
+    first, last = _bounds(reading, row)
     offset = BEFORE - (token - first)
     found = np.full(LENGTH, -1, np.int32)
     found[offset : offset + last - first] = reading.ids[first:last]

@@ -11,7 +11,7 @@ import numpy as np
 from sememe.atoms.atoms import Atoms
 from sememe.atoms.contexts import Contexts, collect_contexts
 from sememe.atoms.detection import detection_scores
-from sememe.atoms.logit_effects import LogitEffects, logit_effects
+from sememe.atoms.logit_effects import LogitEffects, has_effects, logit_effects
 from sememe.atoms.reading import Reading
 from sememe.atoms.rows import held_out_rows
 from sememe.atoms.token_labels import label_tokens
@@ -55,14 +55,12 @@ def describe(atoms: Atoms, bank: Bank, lm: LanguageModel, corpus: Iterable[Docum
     labels = label_tokens(codes[train], reading, train, decode)
     atoms.labels = labels.texts()
     atoms.detection = detection_scores(labels.fits(reading, held_out, decode), codes[held_out])
-    contexts = collect_contexts(codes.tocsc(), reading, decode, _effects(atoms, lm))
+    contexts = collect_contexts(codes.tocsc(), reading, lm.tokenizer, _effects(atoms, lm))
     return replace(contexts, atoms=atoms.fingerprint)
 
 
 def _effects(atoms: Atoms, lm: LanguageModel) -> LogitEffects | None:
-    site = atoms.card["source"]["site"]
-    writes = site == "embedding" or site.endswith((".residual", ".attention", ".mlp"))
-    return logit_effects(lm, atoms) if writes else None
+    return logit_effects(lm, atoms) if has_effects(lm, atoms.card["source"]["site"]) else None
 
 
 def _codes(atoms: Atoms, bank: Bank) -> csr_matrix:
