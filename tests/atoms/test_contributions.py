@@ -39,12 +39,12 @@ def test_parts_sum_to_the_score(seed, n_atoms, dimensions, scale, near_zero):
     q = rng.standard_normal(dimensions).astype(np.float32)
     if near_zero:
         q = (q - x * float(q @ x) / float(x @ x)).astype(np.float32)
-    found, values, bias, residual = atoms.contributions(q, x)
+    ((found, values, bias, residual),) = atoms.contributions(q, x[None])
     score = float(np.dot(q, x))
     size = float(np.abs(q.astype(np.float64)) @ np.abs(x.astype(np.float64)))
     assert values.sum() + bias + residual == pytest.approx(score, rel=1e-4, abs=1e-6 * size)
 
-    code = atoms.transform(x[None]).toarray()[0].astype(np.float64)
+    code = atoms.pursue(x[None]).toarray()[0].astype(np.float64)
     np.testing.assert_array_equal(np.sort(found), np.flatnonzero(code))
     np.testing.assert_allclose(values, code[found] * (atoms.decoder[found].astype(np.float64) @ q), rtol=1e-9)
     rest = x - (code @ atoms.decoder.astype(np.float64) + atoms.bias)
@@ -55,15 +55,16 @@ def test_parts_sum_to_the_score(seed, n_atoms, dimensions, scale, near_zero):
 def test_a_vector_without_active_atoms_is_all_residual_and_bias():
     atoms = random_atoms(np.random.default_rng(0), 5, 4, 1.0)
     x = atoms.bias.copy()
-    found, values, bias, residual = atoms.contributions(np.ones(4), x)
+    ((found, values, bias, residual),) = atoms.contributions(np.ones(4), x[None])
     assert len(found) == len(values) == 0
     assert bias == pytest.approx(float(x.sum()), rel=1e-6)
     assert residual == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("place", ["query", "vector"])
+@pytest.mark.parametrize("place", ["query", "vectors"])
 def test_a_wrong_width_is_refused(place):
     atoms = random_atoms(np.random.default_rng(0), 5, 4, 1.0)
-    given_vectors = {"query": np.ones(4), "vector": np.ones(4), place: np.ones(3)}
+    given_vectors = {"query": np.ones(4), "vectors": np.ones((1, 4))}
+    given_vectors[place] = given_vectors[place][..., :3]
     with pytest.raises(InputError, match="4 wide"):
         atoms.contributions(**given_vectors)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import hadamard
 from scipy.sparse import csr_matrix
+from sklearn.linear_model import orthogonal_mp
 
 from sememe.atoms.recovery import basis_pursuit, pursuit_codes, refit, tau_window, threshold_codes
 from sememe.errors import InputError
@@ -42,6 +43,27 @@ def test_supports_are_exact_and_amplitudes_are_not_until_refitted():
     # Without a threshold, all the interference stays in the code.
     plain = np.maximum(X @ D.T, 0)
     assert np.linalg.norm(plain @ D - X) / np.linalg.norm(X) > 0.4
+
+
+def unit(n, d, seed):
+    atoms = np.random.default_rng([seed, 2]).standard_normal((n, d))
+    return atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
+
+
+def test_matching_pursuit_is_that_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    directions, X = unit(40, 12, 3), rng.normal(size=(300, 12))
+    theirs = orthogonal_mp(directions.T, X.T, n_nonzero_coefs=5).T
+    np.testing.assert_allclose(pursuit_codes(directions, X, 5).toarray(), theirs, atol=1e-6)
+
+
+def test_matching_pursuit_finds_a_planted_code_and_survives_doubled_directions():
+    directions = np.repeat(unit(8, 32, 0), 2, axis=0)
+    X = directions[[2, 9]] * 2.0 + directions[[4, 14]]
+    codes = pursuit_codes(directions, X, 6)
+    np.testing.assert_allclose(codes @ directions, X, atol=1e-6)
+    assert np.isfinite(codes.data).all()
+    assert pursuit_codes(directions, X[:0], 3).shape == (0, 16)
 
 
 def test_pursuit_finds_codes_within_the_bound():

@@ -46,7 +46,7 @@ def test_parts_are_what_their_formula_says(index, atoms):
     hit = index.search("red cat", 1, explain=atoms)[0]
     query = index.query_vector("red cat").astype(np.float64)
     vector = index.bank[[hit.row]].astype(np.float64)
-    code = atoms.transform(vector.astype(np.float32)).toarray()[0]
+    code = atoms.pursue(vector.astype(np.float32)).toarray()[0]
     expected = code * (atoms.decoder.astype(np.float64) @ query)
     np.testing.assert_allclose(hit.explanation.contributions, expected[hit.explanation.atoms], atol=1e-6)
     assert set(hit.explanation.atoms) == set(np.flatnonzero(code))

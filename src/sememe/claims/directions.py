@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-_BLOCK_ROWS = 256
-
 
 def principal_directions(X: np.ndarray) -> np.ndarray:
     """The principal components of vectors (n, d) around their mean, the largest variance first; (d, d), orthonormal."""
@@ -37,45 +35,6 @@ def keep_largest(codes: np.ndarray, k: int) -> np.ndarray:
     largest = np.argpartition(-np.abs(codes), k - 1, axis=1)[:, :k]
     np.put_along_axis(kept, largest, np.take_along_axis(codes, largest, axis=1), axis=1)
     return kept
-
-
-def matching_pursuit(directions: np.ndarray, X: np.ndarray, k: int) -> np.ndarray:
-    """Orthogonal matching pursuit: add the direction nearest to what is left, fit all again, `k` times.
-
-    Pati, Rezaiifar and Krishnaprasad (1993). The greedy coder against which cheaper ones are measured.
-
-    Args:
-        directions: (m, d), unit norm.
-        X: (n, d), with the bias taken off.
-        k: how many directions each code has, at most m.
-
-    Returns:
-        Codes (n, m), float64.
-
-    """
-    gram = directions @ directions.T
-    codes = [_pursue(directions, gram, X[start : start + _BLOCK_ROWS], k) for start in range(0, len(X), _BLOCK_ROWS)]
-    return np.concatenate([np.zeros((0, len(directions))), *codes])
-
-
-def _pursue(directions: np.ndarray, gram: np.ndarray, X: np.ndarray, k: int) -> np.ndarray:
-    rows = np.arange(len(X))
-    products = X.astype(np.float64) @ directions.T
-    chosen = np.zeros((len(X), k), np.int64)
-    values = np.zeros((len(X), 0))
-    left = X.astype(np.float64)
-    for step in range(k):
-        nearness = np.abs(left @ directions.T)
-        np.put_along_axis(nearness, chosen[:, :step], -1.0, axis=1)
-        chosen[:, step] = nearness.argmax(axis=1)
-        support = chosen[:, : step + 1]
-        # The tiny ridge lets two equal directions be chosen, when nothing else is left, without dividing by zero.
-        normal = gram[support[:, :, None], support[:, None, :]] + 1e-12 * np.eye(step + 1)
-        values = np.linalg.solve(normal, np.take_along_axis(products, support, axis=1)[:, :, None])[:, :, 0]
-        left = X - np.einsum("nk,nkd->nd", values, directions[support])
-    codes = np.zeros((len(X), len(directions)))
-    codes[rows[:, None], chosen] = values
-    return codes
 
 
 def _unit(directions: np.ndarray) -> np.ndarray:

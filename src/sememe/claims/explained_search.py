@@ -15,7 +15,6 @@ from sememe.claims.claim import Claim, Condition, Figures, Setting
 from sememe.claims.directions import (
     keep_largest,
     kmeans_directions,
-    matching_pursuit,
     principal_directions,
     random_directions,
 )
@@ -62,6 +61,7 @@ class _Found:
 
     index: Index
     atoms: Atoms
+    atomic: Atoms
     train: np.ndarray
     queries: np.ndarray
     hits: Sequence[Sequence[Hit]]
@@ -98,6 +98,7 @@ def measure(prepared: _Prepared, seed: int) -> dict[str, float]:
     folds = np.array([document.metadata["fold"] for document in documents])
     train = index.bank[np.flatnonzero(folds[index.bank.documents] != fold)]
     atoms = Atoms.fit(train, size.n_atoms, random_state=seed, **size.options)
+    atomic = Atoms.fit(train, size.n_atoms, random_state=seed, space="atomic", **size.options)
 
     held_out = [document for document in documents if document.metadata["fold"] == fold and document.title.strip()]
     chosen = np.random.default_rng([seed, 4]).permutation(len(held_out))[: size.n_queries]
@@ -108,7 +109,7 @@ def measure(prepared: _Prepared, seed: int) -> dict[str, float]:
         [hit for hit in of_query if hit.document.id != document.id][:N_HITS]
         for document, of_query in zip(asked, found, strict=True)
     ]
-    return _figures(_Found(index, atoms, train, queries, hits), seed)
+    return _figures(_Found(index, atoms, atomic, train, queries, hits), seed)
 
 
 def _with_fold(document: Document) -> Document:
@@ -123,7 +124,8 @@ def _figures(found: _Found, seed: int) -> dict[str, float]:
     n_active = float((shown.contributions != 0).sum(axis=1).mean())
     rivals = {
         **_principal(found.train, vectors, round(n_active)),
-        **_pursued(atoms, found.train, vectors, round(n_active), seed),
+        **_pursued(found, vectors, round(n_active), seed),
+        "atoms_encoder": _Coded(atoms.decoder, atoms.bias, atoms.transform(vectors).toarray()),
     }
     parts = {"atoms": shown, **{name: rival.parts(asked, vectors) for name, rival in rivals.items()}}
     figures = {
@@ -160,7 +162,7 @@ def _largest_error(atoms: Atoms, queries: np.ndarray, vectors: np.ndarray, hits:
     The residual is computed afresh from the reconstruction: one that was found by subtraction would always add up.
     """
     scores = np.array([hit.score for hit in hits])
-    rebuilt = atoms.inverse_transform(atoms.transform(vectors)).astype(np.float64)
+    rebuilt = atoms.pursue(vectors) @ atoms.decoder.astype(np.float64) + atoms.bias.astype(np.float64)
     residual = np.einsum("nd,nd->n", queries.astype(np.float64), vectors - rebuilt)
     sums = shown.contributions.sum(axis=1) + shown.bias + residual
     return float(np.max(np.abs(sums - scores) / np.abs(scores)))
@@ -190,16 +192,19 @@ def _principal(train: np.ndarray, vectors: np.ndarray, k: int) -> dict[str, _Cod
     }
 
 
-def _pursued(atoms: Atoms, train: np.ndarray, vectors: np.ndarray, k: int, seed: int) -> dict[str, _Coded]:
+def _pursued(found: _Found, vectors: np.ndarray, k: int, seed: int) -> dict[str, _Coded]:
+    atoms, atomic, train = found.atoms, found.atomic, found.train
     mean = train.mean(axis=0, dtype=np.float64)
     rows, row_of = np.unique(vectors, axis=0, return_inverse=True)  # a document may be a hit of many queries
+    from sememe.atoms.recovery import pursuit_codes
+
     rivals = {
         "random_omp": (random_directions(atoms.n_atoms, atoms.dimensions, seed), mean),
         "kmeans_omp": (kmeans_directions(train, atoms.n_atoms, seed), mean),
-        "atoms_omp": (atoms.decoder.astype(np.float64), atoms.bias.astype(np.float64)),
+        "atomic_omp": (atomic.decoder.astype(np.float64), atomic.bias.astype(np.float64)),
     }
     return {
-        name: _Coded(directions, bias, matching_pursuit(directions, rows - bias, k)[row_of])
+        name: _Coded(directions, bias, pursuit_codes(directions, rows - bias, k).toarray()[row_of])
         for name, (directions, bias) in rivals.items()
     }
 
@@ -237,14 +242,18 @@ CLAIM = Claim(
     "with the product's defaults (small: papers-ml, 8,226 abstracts, MiniLM, 1,024 atoms; full: papers-arxiv, 22,000 "
     "abstracts, 4,096 atoms; tiny: planted vectors). Titles of papers of the fifth fold (300; full 500) are searched "
     "through the index among that fold only, so neither queries nor hits were seen; a paper is not its own hit. The "
-    "explanations of the top 10 hits are measured, and the same scores are taken apart with the baselines",
+    "explanations of the top 10 hits are measured, and the same scores are taken apart with the baselines. A first "
+    "run on folds 0 to 2, with codes by the atoms' own encoder, did not hold (residual share 0.076, k-means 0.051) and "
+    "showed that the coder was the loss; since then the product explains by pursuit, and small runs on folds 3 and 4, "
+    "which that decision has not seen",
     baselines=(
         "`pca_all`: all principal components (as many as dimensions; no residual)",
         "`pca_first`: the first k principal components, k = the mean number of active atoms",
         "`pca_largest`: for each vector the k components with the largest values, the best possible k of that basis",
         "`random_omp`: as many random directions as atoms, coded by orthogonal matching pursuit with k of them",
         "`kmeans_omp`: the directions of as many k-means centroids, coded in the same way; the strong simple one",
-        "`atoms_omp` (for information): the learned atoms, coded in the same way instead of by their own threshold",
+        "`atoms_encoder` (for information): the learned atoms, coded by their own encoder instead of by pursuit",
+        "`atomic_omp` (for information): atoms learned in coordinates of the atomic inner product, coded by pursuit",
     ),
     metric="Residual share: |residual| / |score|, mean over hits. Parts to 80%: the smallest number of components, "
     "largest absolute contribution first, beside which everything not shown (the other components and the residual, "
@@ -268,7 +277,7 @@ CLAIM = Claim(
             _half_of_pca,
         ),
     ),
-    seeds={"tiny": (0, 1, 2), "small": (0, 1, 2), "full": (0, 1, 2, 3, 4)},
+    seeds={"tiny": (0, 1, 2), "small": (3, 4, 8, 9), "full": (0, 1, 2, 3, 4)},
     needs={"small": ("papers-ml",), "full": ("papers-arxiv",)},
     extras={"torch": "models"},
     prepare=prepare,

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from sememe.atoms import Atoms
 
 
-def explain_row(atoms: Atoms, query: np.ndarray, vector: np.ndarray) -> Explanation:
-    """Explain the score of one stored vector, each of shape (d,).
+def explain_rows(atoms: Atoms, query: np.ndarray, vectors: np.ndarray) -> list[Explanation]:
+    """Explain the scores of stored vectors (n, d) with a query (d,).
 
     Raises:
         InputError: the atoms are of another width.
 
     """
     _check_width(atoms, query)
-    found, contributions, bias, residual = atoms.contributions(query, vector)
-    order = np.lexsort((found, -np.abs(contributions)))
-    found, contributions = found[order], contributions[order]
-    return Explanation(found, contributions, [atoms.labels[atom] for atom in found], bias, residual)
+    return [
+        Explanation(part.atoms, part.values, [atoms.labels[atom] for atom in part.atoms], part.bias, part.residual)
+        for part in atoms.contributions(query, vectors)
+    ]
 
 
 def steered(queries: np.ndarray, atoms: Atoms, steer: Mapping[int, float], *, unit_length: bool) -> np.ndarray:

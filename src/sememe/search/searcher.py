@@ -10,7 +10,7 @@ import numpy as np
 
 from sememe.errors import InputError
 from sememe.search.dense import Ranking, rank_by_codes, rank_exact, rescore
-from sememe.search.explaining import explain_row, steered
+from sememe.search.explaining import explain_rows, steered
 from sememe.search.filters import Filter, check_filter, matches
 from sememe.search.fusion import reciprocal_rank_fusion, top_items
 from sememe.search.generation import Generation
@@ -162,8 +162,10 @@ class Searcher:
         return Hit(records[found.ordinal], found.score, rank, found.row, records.window(found.row), found.parts)
 
     def _explained(self, hits: list[Hit], vector: np.ndarray, atoms: Atoms) -> list[Hit]:
-        bank = self._generation.bank
-        return [replace(hit, explanation=explain_row(atoms, vector, bank[[hit.row]][0])) for hit in hits]
+        if not hits:
+            return []
+        explanations = explain_rows(atoms, vector, self._generation.bank[[hit.row for hit in hits]])
+        return [replace(hit, explanation=found) for hit, found in zip(hits, explanations, strict=True)]
 
 
 def _by_meaning(ranking: Ranking) -> list[Found]:
