@@ -211,10 +211,15 @@ class Bank:
         return read if np.array_equal(inverse, np.arange(len(unique))) else read[inverse]
 
     def batches(self, size: int) -> Iterator[tuple[int, np.ndarray]]:
-        """All rows in order, `size` at a time: the number of the first row, and the rows as float32."""
+        """All rows in order, `size` at a time: the number of the first row, and the rows as float32, to be read only.
+
+        Rows that are stored as float32 are not copied: a scan of all of them costs no more than reading them.
+        """
         size = layout.positive(size, "size")
+        as_stored = self.dtype == "float32"
         for start in range(0, len(self), size):
-            yield start, self[start : start + size]
+            rows = slice(start, min(start + size, len(self)))
+            yield start, self._vectors.array[rows] if as_stored else self[rows]
 
     def shuffled(
         self,

@@ -94,8 +94,10 @@ def one_group(n_atoms: int) -> np.ndarray:
 
 def first_thresholds(z: np.ndarray, target_active: float) -> np.ndarray:
     """For each atom the quantile of its pre-activations z (n, n_atoms) under which `target_active` are active."""
-    quantile = max(0.0, 1 - target_active / z.shape[1])
-    thresholds: np.ndarray = np.maximum(np.quantile(z, quantile, axis=0), 1e-3).astype(np.float32)
+    place = round(max(0.0, 1 - target_active / z.shape[1]) * (len(z) - 1))
+    # Many times faster than np.quantile, which walks down the columns.
+    found = np.partition(np.ascontiguousarray(z.T), place, axis=1)[:, place]
+    thresholds: np.ndarray = np.maximum(found, 1e-3).astype(np.float32)
     return thresholds
 
 
