@@ -89,3 +89,11 @@ def test_refitting_nothing_and_dependent_atoms():
     twice = np.vstack([np.eye(3)[:1], np.eye(3)[:1]])
     codes = csr_matrix(np.array([[5.0, 7.0]]))
     np.testing.assert_allclose(refit(twice, codes, np.array([[2.0, 0, 0]])).toarray(), [[1, 1]])
+
+
+def test_what_else_is_coded_changes_nothing():
+    rng = np.random.default_rng(0)
+    atoms, X = unit(300, 40, 1), rng.standard_normal((600, 40)).astype(np.float32)
+    whole = pursuit_codes(atoms, X, 8).toarray()
+    np.testing.assert_array_equal(pursuit_codes(atoms, X[350:353], 8).toarray() != 0, whole[350:353] != 0)
+    np.testing.assert_allclose(pursuit_codes(atoms, X[:1], 8).toarray(), whole[:1], atol=1e-10)

@@ -105,7 +105,7 @@ def pursuit_codes(decoder: np.ndarray, X: np.ndarray, k: int, metric: AtomicInne
     from scipy.sparse import csr_matrix
 
     vectors = _vectors(X, metric)
-    atoms = unit_atoms(decoder, metric)
+    atoms = unit_atoms(decoder, metric).astype(np.float64)
     k = min(k, len(atoms))
     blocks = [_pursue(atoms, vectors[start : start + _BLOCK], k) for start in range(0, len(vectors), _BLOCK)]
     chosen = np.concatenate([np.zeros((0, k), np.int64), *(block[0] for block in blocks)])
@@ -120,17 +120,20 @@ def pursuit_codes(decoder: np.ndarray, X: np.ndarray, k: int, metric: AtomicInne
 
 
 def _pursue(atoms: np.ndarray, X: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The chosen atoms (n, k) and their amplitudes (n, k). Atoms are compared in float32 and fitted in float64."""
+    """The chosen atoms (n, k) and their amplitudes (n, k).
+
+    In float64 throughout: in float32, which of two nearly equal atoms is taken would depend on what else is in the block.
+    """
     products: np.ndarray = np.zeros((len(X), 0))
     chosen: np.ndarray
     values: np.ndarray
     chosen, values = np.zeros((len(X), k), np.int64), np.zeros((len(X), k))
     left: np.ndarray = X
     for step in range(k):
-        nearness = np.abs(left.astype(np.float32) @ atoms.T)
+        nearness = np.abs(left @ atoms.T)
         np.put_along_axis(nearness, chosen[:, :step], -1.0, axis=1)
         chosen[:, step] = nearness.argmax(axis=1)
-        support = atoms[chosen[:, : step + 1]].astype(np.float64)
+        support = atoms[chosen[:, : step + 1]]
         newest = np.einsum("nd,nd->n", support[:, -1], X)
         products = np.column_stack([products, newest])
         # The tiny ridge lets two equal atoms be chosen, when nothing else is left, without dividing by zero.
