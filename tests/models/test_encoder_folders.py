@@ -202,6 +202,13 @@ def test_a_failed_save_leaves_the_old_folder(bert, tmp_path, monkeypatch) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_a_folder_of_something_else_is_not_replaced(bert, tmp_path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ArtifactError, match="not an encoder's folder"):
+        Encoder.load(bert).save_pretrained(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
 def test_the_fingerprint_follows_the_weights_and_not_the_readme(bert, tmp_path) -> None:
     first = Encoder.load(bert).fingerprint
     shutil.copytree(bert, tmp_path / "copy")

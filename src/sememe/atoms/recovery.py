@@ -122,7 +122,7 @@ def pursuit_codes(decoder: np.ndarray, X: np.ndarray, k: int, metric: AtomicInne
 def _pursue(atoms: np.ndarray, X: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The chosen atoms (n, k) and their amplitudes (n, k).
 
-    In float64 throughout: in float32, which of two nearly equal atoms is taken would depend on what else is in the block.
+    In float64 throughout: in float32, which of two nearly equal atoms is taken would depend on what else is coded.
     """
     products: np.ndarray = np.zeros((len(X), 0))
     chosen: np.ndarray

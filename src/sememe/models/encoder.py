@@ -161,7 +161,12 @@ class Encoder(ABC):
 
     @abstractmethod
     def save_pretrained(self, path: str | Path) -> None:
-        """Write a folder that `Encoder.load` and sentence-transformers load; an older one is replaced in one step."""
+        """Write a folder that `Encoder.load` and sentence-transformers load; an older one is replaced in one step.
+
+        Raises:
+            ArtifactError: the folder holds anything else, or cannot be written.
+
+        """
 
     @abstractmethod
     def _vectors(self, texts: list[str], prompt: str, batch_size: int, bar: Bar) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sememe import artifact, disk
-from sememe.errors import ModelError
+from sememe.errors import ArtifactError, ModelError
 from sememe.models.pooling import Pooling, read_pooling
 
 MODULES = "modules.json"
@@ -82,6 +82,18 @@ def read_layout(folder: Path) -> Layout:
         default_prompt_name=_checked(settings.get("default_prompt_name"), str, folder, "default_prompt_name"),
         truncate_dim=_checked(settings.get("truncate_dim"), int, folder, "truncate_dim"),
     )
+
+
+def refuse_other_folder(path: Path) -> None:
+    """Refuse to replace a folder that holds anything but an encoder.
+
+    Raises:
+        ArtifactError: it does.
+
+    """
+    if path.is_dir() and any(path.iterdir()) and not (path / MODULES).is_file():
+        raise ArtifactError("is not an encoder's folder, so it is not replaced", where=str(path),
+                            hint="Choose another path")  # fmt: skip
 
 
 def write_layout(folder: Path, kinds: list[str], paths: list[str], layout: Layout) -> None:

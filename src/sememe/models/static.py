@@ -10,7 +10,7 @@ import numpy as np
 from sememe import artifact, disk
 from sememe.errors import ModelError
 from sememe.models.encoder import Encoder, normalized
-from sememe.models.layout import MODULES, Layout, read_layout, write_layout
+from sememe.models.layout import MODULES, Layout, read_layout, refuse_other_folder, write_layout
 from sememe.models.source import fingerprint, fingerprint_folder
 from sememe.models.tokens import NO_LIMIT, TextTokenizer
 from sememe.progress import Bar
@@ -105,6 +105,7 @@ class StaticEncoder(Encoder):
         from safetensors.numpy import save
 
         kinds = ["StaticEmbedding"] + ["Normalize"] * self._ends_normalized
+        refuse_other_folder(Path(path))
         with disk.new_folder(Path(path)) as folder:
             disk.write_file(folder / _WEIGHTS, save({_TABLE: self.table}))
             disk.write_file(folder / _TOKENIZER, self._text_tokenizer.json.encode())

@@ -13,7 +13,7 @@ from sememe.extras import require
 from sememe.models.device import pick_device, token_budget
 from sememe.models.encoder import Encoder
 from sememe.models.heads import Head, Normalize, read_head, write_head
-from sememe.models.layout import TRANSFORMER_SETTINGS, Layout, read_layout, write_layout
+from sememe.models.layout import TRANSFORMER_SETTINGS, Layout, read_layout, refuse_other_folder, write_layout
 from sememe.models.loading import load_transformer, quiet
 from sememe.models.parallel import each
 from sememe.models.pooling import Pooling
@@ -92,6 +92,7 @@ class TransformerEncoder(Encoder):
     def save_pretrained(self, path: str | Path) -> None:
         folders = [f"{place}_{head.kind}" for place, head in enumerate(self.heads, start=2)]
         settings = {"max_seq_length": self._limit(), "do_lower_case": self._layout.lower_case}
+        refuse_other_folder(Path(path))
         with disk.new_folder(Path(path)) as folder, quiet():
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
