@@ -60,7 +60,7 @@ class SparseAutoencoder(AtomsConfig):
         metric = AtomicInnerProduct.fit(rows.data, rows=rows.train, ridge=self.ridge)
         folder = None if checkpoint is None else Path(checkpoint)
         trained = train(rows, plan, metric=metric if self.space == "atomic" else None, checkpoint=folder)
-        kept, seen = (score(trained.weights, rows, which, metric) for which in (rows.held_out, rows.train))
+        kept, seen = score(trained.weights, rows, rows.held_out, metric), score(trained.weights, rows, rows.train)
         self.weights_: Weights = trained.weights
         self.metric_: AtomicInnerProduct = metric
         self.n_iter_: int = trained.steps

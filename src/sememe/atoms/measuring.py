@@ -33,7 +33,7 @@ def measured(atoms: Atoms, data: Bank | np.ndarray, *, held_out: float = 0.1, ra
     if len(rows.mean) != atoms.dimensions:
         raise InputError(f"the vectors are {len(rows.mean)} wide and the atoms {atoms.dimensions}", where="data")
     metric = AtomicInnerProduct.fit(rows.data, rows=rows.train)
-    kept, seen = (score(atoms.weights, rows, which, metric) for which in (rows.held_out, rows.train))
+    kept, seen = score(atoms.weights, rows, rows.held_out, metric), score(atoms.weights, rows, rows.train)
     fired = kept.fired + seen.fired
     sample = rows.held_out[np.unique(np.linspace(0, len(rows.held_out) - 1, CERTIFIED_ROWS).astype(np.int64))]
     certified = certify(atoms.weights, fired, kept, np.concatenate(list(rows.blocks(sample))), metric)

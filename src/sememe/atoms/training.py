@@ -55,6 +55,7 @@ class Step:
         active: mean number of active atoms of a vector.
         fired: the atom of each activation.
         residual: what was left of each vector (n, d).
+        centred: the vectors without the bias (n, d).
     """
 
     gradients: Mapping[str, Any]
@@ -62,6 +63,7 @@ class Step:
     active: float
     fired: Any
     residual: Any
+    centred: Any
 
 
 def train(
@@ -101,7 +103,7 @@ def train(
             if tie:
                 p["encoder"].lerp_(p["decoder"], min(1.0, tie * rate))
             coder.after(p, step.active, number / steps)
-            revival.after(number, step.fired, step.residual, p, optimizer)
+            revival.after(number, step, p, coder, optimizer)
             bar.advance()
             keeper.keep(number)
     k = getattr(coder, "k", None)
@@ -160,7 +162,7 @@ def take_step(x: Any, p: Parameters, coder: Coder, groups: Any) -> Step:
         **own,
     }
     fired = atom[entries.a > 0]
-    return Step(found, float(residual.square().sum()) / n, len(fired) / n, fired, residual)
+    return Step(found, float(residual.square().sum()) / n, len(fired) / n, fired, residual, centred)
 
 
 def _starts(sorted_or_not: Any, n: int) -> Any:

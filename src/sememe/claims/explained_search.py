@@ -92,13 +92,15 @@ def prepare(setting: Setting) -> Iterator[_Prepared]:
 def measure(prepared: _Prepared, seed: int) -> dict[str, float]:
     """Learn atoms without one fifth of the documents; explain searches among that fifth, with atoms and with rivals."""
     from sememe.atoms import Atoms
+    from sememe.search.learning import SENTENCE_RATE
 
     index, size, fold = prepared.index, prepared.size, seed % N_FOLDS
     documents = list(index.documents())
     folds = np.array([document.metadata["fold"] for document in documents])
     train = index.bank[np.flatnonzero(folds[index.bank.documents] != fold)]
-    atoms = Atoms.fit(train, size.n_atoms, random_state=seed, **size.options)
-    atomic = Atoms.fit(train, size.n_atoms, random_state=seed, space="atomic", **size.options)
+    options = {"random_state": seed, "learning_rate": SENTENCE_RATE, **size.options}
+    atoms = Atoms.fit(train, size.n_atoms, **options)
+    atomic = Atoms.fit(train, size.n_atoms, space="atomic", **options)
 
     held_out = [document for document in documents if document.metadata["fold"] == fold and document.title.strip()]
     chosen = np.random.default_rng([seed, 4]).permutation(len(held_out))[: size.n_queries]

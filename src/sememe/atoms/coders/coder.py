@@ -80,6 +80,9 @@ class Coder(Protocol):
     def pull(self, entries: Entries, g_a: Any, batch: Batch) -> Pull:
         """Turn the gradient of the mean squared error by `a` (m,) into gradients of the whole loss."""
 
+    def revive(self, p: Parameters, chosen: Any, z: np.ndarray) -> None:
+        """Make atoms with a new direction fire as often as they should, from their z (n, n_chosen) without bias."""
+
     def after(self, p: Parameters, active: float, share: float) -> None:
         """Adjust to the mean number of active atoms of the last step; `share` of all steps are done."""
 
@@ -92,9 +95,15 @@ def one_group(n_atoms: int) -> np.ndarray:
     return np.zeros(n_atoms, np.int64)
 
 
-def first_thresholds(z: np.ndarray, target_active: float) -> np.ndarray:
-    """For each atom the quantile of its pre-activations z (n, n_atoms) under which `target_active` are active."""
-    place = round(max(0.0, 1 - target_active / z.shape[1]) * (len(z) - 1))
+def first_thresholds(z: np.ndarray, target_active: float, n_atoms: int | None = None) -> np.ndarray:
+    """For each atom the quantile of its pre-activations under which `target_active` of all atoms are active.
+
+    Args:
+        z: the pre-activations (n, m) of some atoms.
+        target_active: how many of all atoms should be active.
+        n_atoms: how many there are in all; m by default.
+    """
+    place = round(max(0.0, 1 - target_active / (n_atoms or z.shape[1])) * (len(z) - 1))
     # Many times faster than np.quantile, which walks down the columns.
     found = np.partition(np.ascontiguousarray(z.T), place, axis=1)[:, place]
     thresholds: np.ndarray = np.maximum(found, 1e-3).astype(np.float32)

@@ -68,6 +68,12 @@ class Gated:
         }
         return Pull(g_gate + g_amplitude * gain, own)
 
+    def revive(self, p: Parameters, chosen: Any, z: np.ndarray) -> None:
+        torch = require("torch", "models")
+        p["encoder_bias"][chosen] = -torch.from_numpy(first_thresholds(z, self._target, len(p["decoder"])))
+        p["log_gain"][chosen] = 0.0
+        p["amplitude_bias"][chosen] = 0.0
+
     def after(self, p: Parameters, active: float, share: float) -> None:
         del p, share
         if self._fixed is None:

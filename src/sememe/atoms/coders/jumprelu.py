@@ -55,6 +55,12 @@ class JumpReLU:
         total = torch.zeros_like(thresholds).index_add_(0, entries.atom, g_threshold)
         return Pull(g_a * (entries.value >= threshold), {"log_thresholds": total * thresholds})
 
+    def revive(self, p: Parameters, chosen: Any, z: np.ndarray) -> None:
+        """As at the beginning."""
+        del z
+        p["encoder_bias"][chosen] = 0.0
+        p["log_thresholds"][chosen] = math.log(FIRST_THRESHOLD)
+
     def after(self, p: Parameters, active: float, share: float) -> None:
         del p, active
         self.state["penalty"] = self._penalty * min(1.0, share / WARM_UP)

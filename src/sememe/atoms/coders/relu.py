@@ -46,6 +46,10 @@ class ReLU:
         del entries
         return Pull(g_a + self.state["penalty"] / len(batch.centred))
 
+    def revive(self, p: Parameters, chosen: Any, z: np.ndarray) -> None:
+        torch = require("torch", "models")
+        p["encoder_bias"][chosen] = -torch.from_numpy(first_thresholds(z, self._target, len(p["decoder"])))
+
     def after(self, p: Parameters, active: float, share: float) -> None:
         del p, share
         if self._fixed is None:

@@ -46,6 +46,11 @@ class TopK:
         del entries, batch
         return Pull(g_a)
 
+    def revive(self, p: Parameters, chosen: Any, z: np.ndarray) -> None:
+        """Without a bias, their size alone decides."""
+        del z
+        p["encoder_bias"][chosen] = 0.0
+
     def after(self, p: Parameters, active: float, share: float) -> None:
         """Nothing to adjust: k is k."""
 
