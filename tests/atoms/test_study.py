@@ -17,6 +17,7 @@ if importlib.util.find_spec("transformers") is None:
 
 from tiny_models import WORDS, byte_pairs, causal_model
 
+from sememe.atoms import checkpoint as checkpoint_module
 from sememe.atoms import study as study_module
 from sememe.atoms.study import Study, learn_sites, plan_sites
 from sememe.bank import Bank
@@ -71,6 +72,10 @@ def test_a_study_keeps_banks_and_atoms_that_know_where_they_are_from(study):
         opened.atoms("layers.9")
 
 
+def stopped():
+    raise RuntimeError("stopped")
+
+
 def test_a_second_run_learns_nothing_again_and_a_stopped_one_goes_on(study, model, source, tmp_path, monkeypatch):
     lm, fitted = LanguageModel.load(model), []
     monkeypatch.setattr(study_module.Atoms, "fit", lambda *_, **__: fitted.append(1) or pytest.fail("learned again"))
@@ -80,6 +85,16 @@ def test_a_second_run_learns_nothing_again_and_a_stopped_one_goes_on(study, mode
     next(partial)
     partial.close()
     assert Study.open(tmp_path / "p").sites == ["layers.0.residual"]
+    keep = checkpoint_module.Checkpoint.keep
+    monkeypatch.setattr(checkpoint_module, "SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint_module.Checkpoint, "keep", lambda self, n: keep(self, n) or (n < 20 or stopped()))
+    partial = learn_sites(lm, read(source), "layers.*.residual", tmp_path / "p", config=CONFIG)
+    next(partial)
+    with pytest.raises(RuntimeError, match="stopped"):
+        next(partial)
+    monkeypatch.undo()
+    assert (tmp_path / "p" / "checkpoints" / "layers.1.residual").is_dir()
+    assert Study.open(tmp_path / "p").sites == ["layers.0.residual"]  # not the checkpoint that was left
     whole = dict(learn_sites(lm, read(source), "layers.*.residual", tmp_path / "p", config=CONFIG))
     for site, atoms in whole.items():
         np.testing.assert_array_equal(atoms.decoder, Study.open(study).atoms(site).decoder)

@@ -1,7 +1,8 @@
 """A study: atoms of several sites of one language model, harvested in one pass and learned one after another.
 
 On disk: `PATH/SITE` holds the atoms, `PATH/banks/SITE` the activations and, once the atoms were labelled,
-`PATH/contexts/SITE` where they fire. A run that was stopped goes on where it was.
+`PATH/contexts/SITE` where they fire; `PATH/checkpoints/SITE` is there while a site is being learned. A run that was
+stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sememe.corpus import Corpus
     from sememe.models import LanguageModel
 
-BANKS, CONTEXTS = "banks", "contexts"
+BANKS, CONTEXTS, CHECKPOINTS = "banks", "contexts", "checkpoints"
 COMMIT_EVERY = 64  # documents: what a killed harvest loses at most
 PROBED_DOCUMENTS = 16
 COUNTED_DOCUMENTS = 20_000
@@ -244,7 +245,7 @@ def _learn(bank: Bank, path: Path, config: AtomsConfig) -> Atoms:
                 hint="Choose another path, or remove the folder",
             )
         return atoms
-    atoms = Atoms.fit(bank, config=config, checkpoint=path.with_name(f"{path.name}.checkpoint"))
+    atoms = Atoms.fit(bank, config=config, checkpoint=path.parent / CHECKPOINTS / path.name)
     atoms.save(path)
     return atoms
 
