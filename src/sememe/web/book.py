@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,12 +121,13 @@ class AtomBook:
         code = self.atoms.transform(vector[None])
         return {int(code.indices[i]): float(code.data[i]) for i in np.argsort(-code.data, kind="stable")}
 
-    def carried(self, query: np.ndarray, rows: Sequence[int]) -> dict[int, float]:
-        """By atom, its part in the scores of a query (d,) with these bank rows, summed over the rows."""
-        total = np.asarray(self._codes[np.searchsorted(self._rows, rows)].sum(axis=0)).ravel()
-        atoms = np.flatnonzero(total)
-        parts = total[atoms] * (self.atoms.decoder[atoms] @ query)
-        return dict(zip(atoms.tolist(), parts.tolist(), strict=True))
+    def carried(self, query: np.ndarray, vectors: np.ndarray) -> dict[int, float]:
+        """By atom, its part in the scores of a query (d,) with vectors (n, d), summed over them."""
+        total: dict[int, float] = {}
+        for part in self.atoms.contributions(query, vectors):
+            for atom, value in zip(part.atoms.tolist(), part.values.tolist(), strict=True):
+                total[atom] = total.get(atom, 0.0) + value
+        return total
 
     def histogram(self, atom: int) -> tuple[np.ndarray, np.ndarray]:
         """Its activations, where it is active, in bins of equal width from 0: counts (bins,), edges (bins + 1,)."""

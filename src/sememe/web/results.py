@@ -144,7 +144,7 @@ def _knobs(collection: Collection, asked: Asked, plain: Sequence[Hit]) -> list[K
         return []
     query = collection.vector(asked.query)
     in_query = book.code_of_query(query)
-    in_hits = book.carried(query, [hit.row for hit in plain])
+    in_hits = book.carried(query, collection.index.bank[[hit.row for hit in plain]]) if plain else {}
     carrying = sorted(in_hits, key=lambda atom: -abs(in_hits[atom]))
     order = list(dict.fromkeys([*list(in_query)[: N_KNOBS - 3], *carrying]))[:N_KNOBS]
     order += [atom for atom in asked.steer if atom not in order]
