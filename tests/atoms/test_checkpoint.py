@@ -14,6 +14,7 @@ import pytest
 
 from sememe.atoms import SparseAutoencoder
 from sememe.atoms import checkpoint as checkpoint_module
+from sememe.atoms.checkpoint import remove_checkpoint
 from sememe.atoms.config import CODER_NAMES
 from sememe.errors import ArtifactError
 
@@ -61,7 +62,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(coder, vectors, tmp_path, mon
     for name, array in expected.weights_.arrays().items():
         np.testing.assert_array_equal(found.weights_.arrays()[name], array, err_msg=name)
     assert found.report_ == expected.report_
+    assert place.is_dir()  # until the atoms are saved
+    remove_checkpoint(place)
     assert not place.exists()
+    remove_checkpoint(place)
 
 
 def test_a_checkpoint_of_another_run_is_refused(vectors, tmp_path, monkeypatch):

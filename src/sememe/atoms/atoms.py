@@ -97,7 +97,8 @@ class Atoms:
             n_atoms: how many atoms to learn; when left out the configuration's, and by default an eighth of the
                 vectors, 128 to 4,096.
             config: the options; `options` are single fields of it that take precedence.
-            checkpoint: a folder in which training keeps its state; a stopped run goes on from it.
+            checkpoint: a folder in which training keeps its state; a stopped run goes on from it. It stays: take it
+                away with `sememe.atoms.checkpoint.remove_checkpoint` when the atoms are saved.
             **options: fields of `AtomsConfig` by name.
 
         Raises:
@@ -206,7 +207,7 @@ class Atoms:
         """Codes (n, n_atoms), float64, that reconstruct vectors (n, d) better than `transform` with as many atoms.
 
         By orthogonal matching pursuit among the atoms that ever fire; amplitudes may be negative. On held-out abstracts
-        it leaves 43% less of a score unexplained than the encoder's codes.
+        it leaves 4.0% of a score unexplained, the encoder's codes 7.4%.
 
         Args:
             X: the vectors.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from sememe.atoms.certificate import Certificate, certify
-from sememe.atoms.checkpoint import remove_checkpoint
 from sememe.atoms.config import AtomsConfig, default_atoms
 from sememe.atoms.inner_product import AtomicInnerProduct
 from sememe.atoms.measure import DENSE_SHARE, Score, score
@@ -43,7 +42,8 @@ class SparseAutoencoder(AtomsConfig):
             X: the vectors.
             y: ignored.
             checkpoint: a folder in which the state is kept every half a minute; when a run was stopped, the next one
-                with the same options goes on from it to the same weights. Removed at the end.
+                with the same options goes on from it to the same weights. It stays until `remove_checkpoint` takes it
+                away, which whoever saves the dictionary does afterwards: a kill in between loses nothing.
 
         Raises:
             InputError: an option is out of range, or the vectors are too few, not finite or all the same.
@@ -70,8 +70,6 @@ class SparseAutoencoder(AtomsConfig):
         sample = rows.held_out[np.unique(np.linspace(0, len(rows.held_out) - 1, CERTIFIED_ROWS).astype(np.int64))]
         vectors = np.concatenate(list(rows.blocks(sample)))
         self.certificate_: Certificate = certify(trained.weights, self.fired_, kept, vectors, metric)
-        if folder is not None:
-            remove_checkpoint(folder)
         return self
 
     def transform(self, X: np.ndarray) -> csr_matrix:

@@ -11,7 +11,6 @@ from sememe.atoms.rows import Rows
 from sememe.atoms.weights import Weights
 
 DENSE_SHARE = 0.1
-SAMPLED_AMPLITUDES = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +25,6 @@ class Score:
         r2_uncentred: 1 - sum |x - x'|^2 / sum |x|^2; near 1 for any dictionary when the mean is large.
         r2_atomic: `r2` with the atomic norm in place of the Euclidean; None without an inner product.
         active: how many atoms are active in each row (n,).
-        amplitudes: activations, some of them when there are many, ascending.
         fired: how many rows each atom is active on (n_atoms,).
     """
 
@@ -35,7 +33,6 @@ class Score:
     r2_uncentred: float
     r2_atomic: float | None
     active: np.ndarray
-    amplitudes: np.ndarray
     fired: np.ndarray
 
     @property
@@ -54,7 +51,7 @@ def score(weights: Weights, rows: Rows, which: np.ndarray, metric: AtomicInnerPr
     sums, atomic = np.zeros(3), np.zeros(2)
     per_vector = 0.0
     fired = np.zeros(weights.n_atoms, np.int64)
-    active, amplitudes, kept = [], [], 0
+    active = []
     for block in rows.blocks(which):
         codes = weights.encode(block)
         residual, centred = block - weights.decode(codes), block - rows.mean
@@ -65,16 +62,12 @@ def score(weights: Weights, rows: Rows, which: np.ndarray, metric: AtomicInnerPr
             atomic += _squares(metric.whiten(residual)).sum(), _squares(metric.whiten(centred)).sum()
         fired += np.bincount(codes.indices, minlength=weights.n_atoms)
         active.append(np.diff(codes.indptr))
-        if kept < SAMPLED_AMPLITUDES:
-            amplitudes.append(codes.data)
-            kept += codes.nnz
     return Score(
         _share(sums[0], sums[1]),
         per_vector / max(1, len(which)),
         _share(sums[0], sums[2]),
         None if metric is None else _share(atomic[0], atomic[1]),
         np.concatenate(active) if active else np.zeros(0, np.int64),
-        np.sort(np.concatenate(amplitudes)) if amplitudes else np.zeros(0, np.float32),
         fired,
     )
 

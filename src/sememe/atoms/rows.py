@@ -121,8 +121,7 @@ def norm_limit(norms: np.ndarray) -> float:
 
     Language models give a few tokens at the beginning of a text vectors that are over a hundred times longer than the
     others (Sun, Chen, Kolter & Liu, "Massive Activations in Large Language Models", arXiv 2402.17762). 33 of 199,000
-    held half of all the squared length at one site of SmolLM2: a dictionary that learns from them learns nothing else,
-    and figures that count them measure nothing else.
+    held half of all the squared length at one site of SmolLM2: figures that count them are half about them.
     """
     limit = OUTLIER * float(np.median(norms)) if len(norms) else math.inf
     return limit if 0 < (norms > limit).mean() <= MOST_OUTLIERS else math.inf

@@ -20,6 +20,7 @@ import numpy as np
 from sememe.artifact import CARD
 from sememe.atoms.atoms import Atoms
 from sememe.atoms.autoencoder import SparseAutoencoder
+from sememe.atoms.checkpoint import remove_checkpoint
 from sememe.atoms.coders import CODERS
 from sememe.atoms.config import AtomsConfig, default_atoms
 from sememe.atoms.contexts import Contexts
@@ -245,8 +246,10 @@ def _learn(bank: Bank, path: Path, config: AtomsConfig) -> Atoms:
                 hint="Choose another path, or remove the folder",
             )
         return atoms
-    atoms = Atoms.fit(bank, config=config, checkpoint=path.parent / CHECKPOINTS / path.name)
+    checkpoint = path.parent / CHECKPOINTS / path.name
+    atoms = Atoms.fit(bank, config=config, checkpoint=checkpoint)
     atoms.save(path)
+    remove_checkpoint(checkpoint)
     return atoms
 
 

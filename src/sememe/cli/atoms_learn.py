@@ -47,6 +47,7 @@ def add_parsers(actions: Any) -> None:
 
 def _learn(options: argparse.Namespace) -> int:
     from sememe import Atoms, Bank, Index
+    from sememe.atoms.checkpoint import remove_checkpoint
 
     if options.sites is not None:
         return _learn_sites(options)
@@ -61,6 +62,7 @@ def _learn(options: argparse.Namespace) -> int:
         with Bank.open(source) as bank:
             atoms = Atoms.fit(bank, config=config, checkpoint=_checkpoint(path))
     atoms.save(path)
+    remove_checkpoint(_checkpoint(path))
     if options.json:
         print_json(_figures(atoms))
         return 0
