@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +11,7 @@ import numpy as np
 from sememe.atoms.certificate import Certificate, certify
 from sememe.atoms.config import AtomsConfig, default_atoms
 from sememe.atoms.inner_product import AtomicInnerProduct
-from sememe.atoms.measure import DENSE_SHARE, Score, score
+from sememe.atoms.measure import Score, figures, score
 from sememe.atoms.rows import Rows, prepare
 from sememe.atoms.weights import Weights, check_codes, check_vectors
 from sememe.errors import InputError, NotFittedError
@@ -110,22 +109,8 @@ class SparseAutoencoder(AtomsConfig):
 
 def _report(trained: Trained, rows: Rows, seed: int, kept: Score, seen: Score) -> dict[str, Any]:
     """What the card says about a fit, held-out figures first."""
-    fired = kept.fired + seen.fired
-    n = kept.rows + seen.rows
     report = {
-        "n_atoms": trained.weights.n_atoms,
-        "r2": round(kept.r2, 6),
-        "r2_train": round(seen.r2, 6),
-        "r2_per_vector": round(kept.r2_per_vector, 6),
-        "r2_uncentred": round(kept.r2_uncentred, 6),
-        "r2_atomic": None if kept.r2_atomic is None else round(kept.r2_atomic, 6),
-        "mean_active": round(kept.mean_active, 4),
-        "dead": int((fired == 0).sum()),
-        "dense": int((fired > DENSE_SHARE * n).sum()),
-        "n_train": seen.rows,
-        "n_held_out": kept.rows,
-        "left_out": rows.left_out,
-        "norm_limit": None if math.isinf(rows.norm_limit) else round(rows.norm_limit, 4),
+        **figures(kept, seen, rows),
         "seed": seed,
         "steps": trained.steps,
         "penalty": trained.penalty,

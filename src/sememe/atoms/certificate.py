@@ -132,6 +132,15 @@ def certify(
     return found
 
 
+def recovered_share(figures: dict[str, Any]) -> float | None:
+    """Which part of the atoms that fire often enough to tell is recovered, or proved; None if none does or is known."""
+    if "recovered" not in figures:
+        return None
+    trusted = figures["proved"] + figures["recovered"]
+    measured = trusted + figures["uncertain"]
+    return trusted / measured if measured else None
+
+
 def restore(figures: dict[str, Any], arrays: dict[str, np.ndarray], fired: np.ndarray) -> Certificate | None:
     """The certificate from what an artifact kept; None if it kept no figures of single atoms."""
     try:

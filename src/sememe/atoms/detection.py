@@ -63,11 +63,11 @@ def detection_scores(fits: Any, active: Any, *, random_state: int = 0) -> Detect
         raise InputError(f"labels are {predicted.shape}, activity is {true.shape}", where="detection_scores")
     n_active = np.asarray(true.sum(axis=0)).ravel().astype(np.int64)
     known = (n_active >= MINIMUM_ACTIVE) & (n_active <= true.shape[0] - MINIMUM_ACTIVE)
-    score = np.where(known, _balanced(predicted, true), np.nan)
+    score = np.where(known, balanced_accuracy(predicted, true), np.nan)
     rng = np.random.default_rng([random_state, 31])
     shuffled = np.zeros(true.shape[1])
     for _ in range(N_SHUFFLES):
-        shuffled += _balanced(predicted[:, _derangement(np.flatnonzero(known), true.shape[1], rng)], true)
+        shuffled += balanced_accuracy(predicted[:, _derangement(np.flatnonzero(known), true.shape[1], rng)], true)
     return Detection(score, np.where(known, shuffled / N_SHUFFLES, np.nan), n_active)
 
 
@@ -80,7 +80,8 @@ def _indicator(matrix: Any) -> csc_matrix:
     return found
 
 
-def _balanced(predicted: csc_matrix, true: csc_matrix) -> np.ndarray:
+def balanced_accuracy(predicted: Any, true: Any) -> np.ndarray:
+    """Of each column of 0/1 (n, m), sparse: (recall of ones + recall of zeros) / 2; a missing kind counts as missed."""
     n = true.shape[0]
     hits = np.asarray(predicted.multiply(true).sum(axis=0)).ravel()
     said = np.asarray(predicted.sum(axis=0)).ravel()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +72,31 @@ def score(weights: Weights, rows: Rows, which: np.ndarray, metric: AtomicInnerPr
         np.concatenate(active) if active else np.zeros(0, np.int64),
         fired,
     )
+
+
+def figures(kept: Score, seen: Score, rows: Rows) -> dict[str, Any]:
+    """What a card says of a dictionary: held-out figures first, and what they were measured on."""
+    fired, n = kept.fired + seen.fired, kept.rows + seen.rows
+    return {
+        "n_atoms": len(fired),
+        "r2": round(kept.r2, 6),
+        "r2_train": round(seen.r2, 6),
+        "r2_per_vector": round(kept.r2_per_vector, 6),
+        "r2_uncentred": round(kept.r2_uncentred, 6),
+        "r2_atomic": None if kept.r2_atomic is None else round(kept.r2_atomic, 6),
+        "mean_active": round(kept.mean_active, 4),
+        "dead": int((fired == 0).sum()),
+        "dense": int((fired > DENSE_SHARE * n).sum()),
+        "n_train": seen.rows,
+        "n_held_out": kept.rows,
+        "left_out": rows.left_out,
+        "norm_limit": None if math.isinf(rows.norm_limit) else round(rows.norm_limit, 4),
+    }
+
+
+def r2(X: np.ndarray, decoded: np.ndarray, mean: np.ndarray) -> float:
+    """1 - sum |x - x'|^2 / sum |x - m|^2 for vectors (n, d), their reconstructions and the training mean (d,)."""
+    return _share(float(_squares(X - decoded).sum()), float(_squares(X - mean).sum()))
 
 
 def _squares(X: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from sememe.atoms.atoms import Atoms
 from sememe.atoms.autoencoder import CERTIFIED_ROWS
 from sememe.atoms.certificate import certify
 from sememe.atoms.inner_product import AtomicInnerProduct
-from sememe.atoms.measure import DENSE_SHARE, Score, score
+from sememe.atoms.measure import figures, score
 from sememe.atoms.rows import prepare
 from sememe.errors import InputError
 
@@ -40,31 +39,12 @@ def measured(atoms: Atoms, data: Bank | np.ndarray, *, held_out: float = 0.1, ra
     card = {name: value for name, value in atoms.card.items() if name != "n_vectors"} | {
         "parameters": {"held_out": held_out, "random_state": random_state},
         "source": source,
-        **_figures(kept, seen),
-        "left_out": rows.left_out,
-        "norm_limit": None if math.isinf(rows.norm_limit) else round(rows.norm_limit, 4),
+        **figures(kept, seen, rows),
+        "warnings": ["the atoms were imported: measured on these vectors, not learned from them"],
         "inner_product": metric.facts(),
         "certificate": certified.figures,
     }
     return Atoms(atoms.weights, fired, card, atoms.labels, inner_product=metric, certified=certified)
-
-
-def _figures(kept: Score, seen: Score) -> dict[str, Any]:
-    fired, n = kept.fired + seen.fired, kept.rows + seen.rows
-    return {
-        "n_atoms": len(fired),
-        "r2": round(kept.r2, 6),
-        "r2_train": round(seen.r2, 6),
-        "r2_per_vector": round(kept.r2_per_vector, 6),
-        "r2_uncentred": round(kept.r2_uncentred, 6),
-        "r2_atomic": None if kept.r2_atomic is None else round(kept.r2_atomic, 6),
-        "mean_active": round(kept.mean_active, 4),
-        "dead": int((fired == 0).sum()),
-        "dense": int((fired > DENSE_SHARE * n).sum()),
-        "n_train": seen.rows,
-        "n_held_out": kept.rows,
-        "warnings": ["the atoms were imported: measured on these vectors, not learned from them"],
-    }
 
 
 def _source(atoms: Atoms, data: Bank | np.ndarray) -> dict[str, Any]:

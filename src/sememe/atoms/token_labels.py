@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sememe.atoms.detection import balanced_accuracy
 from sememe.atoms.labels import label_atoms, texts_with_words
 from sememe.atoms.reading import Reading
 
@@ -72,10 +73,11 @@ def label_tokens(codes: csr_matrix, reading: Reading, rows: np.ndarray, decode: 
     tokens, share = _telling_tokens(codes, names)
     words = label_atoms(codes, (reading.around(int(row)) for row in rows))
     judged = np.unique(np.linspace(0, len(rows) - 1, min(JUDGED_ROWS, len(rows))).astype(np.int64))
-    active = codes[judged]
+    active = codes[judged].astype(bool).astype(np.float64).tocsc()
     by_tokens = _Names.of(reading, rows[judged], decode).fits(tokens)
     by_words = texts_with_words(words, (reading.around(int(row)) for row in rows[judged])).tocsc()
-    scores = np.stack([_score(fits, active) for fits in (by_tokens, by_words, _either(by_tokens, by_words))])
+    scores = np.stack([balanced_accuracy(fits, active) for fits in (by_tokens, by_words, _either(by_tokens, by_words))])
+    scores[:, np.diff(active.indptr) == 0] = 0.5  # silent on the judged rows: nothing speaks for either
     best = scores.argmax(axis=0)  # of equals the first: tokens, then words
     return TokenLabels(
         [names if choice != 1 else () for names, choice in zip(tokens, best, strict=True)],
@@ -139,16 +141,6 @@ def _telling_tokens(codes: csr_matrix, names: _Names) -> tuple[list[tuple[str, .
         tokens.append(tuple(names.names[found[i]] for i in order if names.names[found[i]]))
         share[atom] = p[order[0]] if order else 0.0
     return tokens, share
-
-
-def _score(fits: csc_matrix, active: csr_matrix) -> np.ndarray:
-    """Balanced accuracy of every label, 0.5 where an atom never fires."""
-    true = active.astype(bool).astype(np.float64).tocsc()
-    hits = np.asarray(fits.multiply(true).sum(axis=0)).ravel()
-    said, fired = np.asarray(fits.sum(axis=0)).ravel(), np.asarray(true.sum(axis=0)).ravel()
-    wrong = (said - hits) / np.maximum(true.shape[0] - fired, 1)
-    balanced: np.ndarray = np.where(fired > 0, (hits / np.maximum(fired, 1) + 1 - wrong) / 2, 0.5)
-    return balanced
 
 
 def _either(first: Any, second: Any) -> csc_matrix:

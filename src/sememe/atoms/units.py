@@ -15,6 +15,7 @@ import numpy as np
 from sememe.atoms.atoms import Atoms
 from sememe.atoms.coherence import Coherence, coherence
 from sememe.atoms.inner_product import AtomicInnerProduct
+from sememe.atoms.measure import r2
 from sememe.atoms.recovery import pursuit_codes
 from sememe.atoms.stability import q_star_random, stability
 from sememe.errors import InputError
@@ -94,8 +95,8 @@ def score_units(units: Units, train: np.ndarray, held_out: np.ndarray, metric: A
     return UnitScore(
         units.name,
         len(units.directions),
-        _r2(held_out, decoded, mean),
-        _r2(train, decoded_train, mean),
+        r2(held_out, decoded, mean),
+        r2(train, decoded_train, mean),
         float(np.median(used)),
         float(np.quantile(used, 0.95)),
         found.q_star,
@@ -159,8 +160,3 @@ def sample_units(train: np.ndarray, n: int, k: int, random_state: int = 0) -> Un
     mean = train.mean(axis=0, dtype=np.float64)
     chosen = train[np.sort(rng.choice(len(train), min(n, len(train)), replace=False))] - mean
     return pursued(f"{len(chosen)} training vectors", chosen, mean, k)
-
-
-def _r2(X: np.ndarray, decoded: np.ndarray, mean: np.ndarray) -> float:
-    spread = np.square(X - mean, dtype=np.float64).sum()
-    return float(1 - np.square(X - decoded, dtype=np.float64).sum() / max(float(spread), 1e-30))

@@ -132,6 +132,7 @@ def measure(prepared: _Prepared, seed: int) -> dict[str, float]:
 
 def _of_layer(layer: _Layer, size: _Size, seed: int) -> dict[str, float]:
     from sememe.atoms import Atoms
+    from sememe.atoms.certificate import recovered_share
     from sememe.atoms.inner_product import AtomicInnerProduct
     from sememe.atoms.matching import match
     from sememe.atoms.units import neurons, principal_components, random_units, score_units, units_of
@@ -167,8 +168,7 @@ def _of_layer(layer: _Layer, size: _Size, seed: int) -> dict[str, float]:
     figures[f"{layer.name}: seed to seed MMCS"] = match(ours.decoder[live], again.decoder[live_again], metric).mmcs
     certificate = ours.certificate
     figures[f"{layer.name}: atoms proved"] = certificate["proved"] / max(1, certificate["live_atoms"])
-    measured = certificate["proved"] + certificate["recovered"] + certificate["uncertain"]
-    figures[f"{layer.name}: atoms recovered"] = (certificate["proved"] + certificate["recovered"]) / max(1, measured)
+    figures[f"{layer.name}: atoms recovered"] = recovered_share(certificate) or 0.0
     return figures
 
 
@@ -218,18 +218,17 @@ def _memorised(layer: _Layer, size: _Size, seed: int) -> dict[str, float]:
 def _scaling(layer: _Layer, size: _Size, seed: int) -> dict[str, float]:
     """How faithful and how recoverable dictionaries are as they grow, at the same number of active atoms."""
     from sememe.atoms import Atoms
+    from sememe.atoms.certificate import recovered_share
+    from sememe.atoms.measure import r2
 
     figures: dict[str, float] = {}
     for n_atoms in size.scaling:
         atoms = Atoms.fit(layer.train, n_atoms, steps=size.steps, random_state=seed, target_active=size.target_active)
         certificate = atoms.certificate
-        measured = certificate["proved"] + certificate["recovered"] + certificate["uncertain"]
-        codes = atoms.transform(layer.held_out)
-        lost = np.square(layer.held_out - atoms.inverse_transform(codes), dtype=np.float64).sum()
-        spread = np.square(layer.held_out - layer.train.mean(axis=0), dtype=np.float64).sum()
-        figures[f"{n_atoms} atoms: R2"] = float(1 - lost / spread)
+        decoded = atoms.inverse_transform(atoms.transform(layer.held_out))
+        figures[f"{n_atoms} atoms: R2"] = r2(layer.held_out, decoded, layer.train.mean(axis=0))
         figures[f"{n_atoms} atoms: R2 train"] = atoms.card["r2_train"]
-        figures[f"{n_atoms} atoms: recovered"] = (certificate["proved"] + certificate["recovered"]) / max(1, measured)
+        figures[f"{n_atoms} atoms: recovered"] = recovered_share(certificate) or 0.0
         figures[f"{n_atoms} atoms: dead"] = atoms.card["dead"] / n_atoms
     return figures
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from sememe.atoms import Atoms, Weights
 from sememe.atoms.certificate import self_recovery
+from sememe.atoms.measure import r2
 
 RECOVERED = 0.95  # cosine above which a planted atom counts as found
 
@@ -47,9 +48,8 @@ def plant(n_train: int, n_held_out: int, d: int, n_atoms: int, *, k: int, seed: 
 def held_out_score(atoms: Atoms, planted: Planted) -> tuple[float, float]:
     """R2 (about the mean of the training vectors) and the mean number of active atoms on held-out vectors."""
     codes = atoms.transform(planted.held_out)
-    lost = np.square(planted.held_out - atoms.inverse_transform(codes), dtype=np.float64).sum()
-    spread = np.square(planted.held_out - planted.train.mean(axis=0), dtype=np.float64).sum()
-    return 1 - float(lost / spread), codes.nnz / len(planted.held_out)
+    found = r2(planted.held_out, atoms.inverse_transform(codes), planted.train.mean(axis=0))
+    return found, codes.nnz / len(planted.held_out)
 
 
 def caught(atoms: Atoms, planted: Planted, seed: int) -> tuple[float, float]:

@@ -152,8 +152,10 @@ def print_study(learned: dict[str, Atoms]) -> None:
 
 
 def _study_row(site: str, atoms: Atoms) -> list[str]:
+    from sememe.atoms.certificate import recovered_share
+
     card, certificate = atoms.card, atoms.certificate
-    live = max(1, certificate["live_atoms"])
+    recovered = recovered_share(certificate)
     return [
         site,
         f"{atoms.n_atoms:,}",
@@ -162,7 +164,7 @@ def _study_row(site: str, atoms: Atoms) -> list[str]:
         f"{card['mean_active']:.1f}",
         f"{certificate['q_star']:.3f}",
         f"{certificate['q_star_random']:.3f}",
-        f"{certificate['proved'] / live:.1%}",
-        f"{certificate['recovered'] / live:.1%}",
+        f"{certificate['proved']:,}",
+        "" if recovered is None else f"{recovered:.1%}",
         f"{card['dead']:,}",
     ]

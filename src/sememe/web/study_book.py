@@ -11,7 +11,7 @@ import numpy as np
 from starlette.exceptions import HTTPException
 
 from sememe.atoms import Atoms
-from sememe.atoms.certificate import GRADES
+from sememe.atoms.certificate import GRADES, recovered_share
 from sememe.atoms.contexts import Context
 from sememe.atoms.study import Study
 from sememe.errors import InputError
@@ -255,14 +255,6 @@ def _text(value: float | None) -> str:
     return f"{value:,.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.3f}".replace("-", "−")
 
 
-def _live_share(atoms: Atoms, *grades: str) -> float | None:
-    certificate = atoms.certificate
-    if "recovered" not in certificate:
-        return None
-    measured = certificate["proved"] + certificate["recovered"] + certificate["uncertain"]
-    return sum(certificate[grade] for grade in grades) / measured if measured else None
-
-
 def _detection_mean(atoms: Atoms) -> float | None:
     if atoms.detection is None or np.isnan(atoms.detection.mean):
         return None
@@ -277,6 +269,6 @@ _METRICS: dict[str, Any] = {
     "dead": lambda atoms: float(atoms.card.get("dead", 0)),
     "q*": lambda atoms: atoms.certificate.get("q_star"),
     "q* of random": lambda atoms: atoms.certificate.get("q_star_random"),
-    "recovered": lambda atoms: _live_share(atoms, "proved", "recovered"),
+    "recovered": lambda atoms: recovered_share(atoms.certificate),
     "labels predict": _detection_mean,
 }
