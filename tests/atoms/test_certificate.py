@@ -10,7 +10,7 @@ from scipy.linalg import hadamard
 
 from sememe import Atoms
 from sememe.atoms import coherence as coherence_module
-from sememe.atoms.certificate import self_recovery
+from sememe.atoms.certificate import Certificate, restore, self_recovery
 from sememe.atoms.coherence import coherence, exact_recovery_k, rip_bound, unique_k_max, welch_bound
 from sememe.atoms.weights import Weights
 from sememe.errors import InputError
@@ -134,6 +134,14 @@ def test_the_certificate_is_about_live_atoms_and_survives_saving(learned, tmp_pa
     again = Atoms.load(tmp_path / "atoms")
     assert again.certified.grades() == learned.certified.grades()
     np.testing.assert_array_equal(again.inner_product.moment, metric.moment)
+
+
+def test_an_atom_at_the_limit_keeps_its_grade_when_saved(learned):
+    found = Certificate(
+        dict(learned.certificate), np.zeros(1), np.zeros(1, np.int64), np.array([0.9]), np.zeros(1, bool)
+    )
+    again = restore(found.figures, found.arrays(), np.ones(1))
+    assert found.grades() == again.grades() == ["recovered"]
 
 
 def test_planted_atoms_are_certified_and_a_wrong_dictionary_is_caught(learned):
