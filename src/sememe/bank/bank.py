@@ -114,6 +114,12 @@ class Bank:
         return sum(self.journal.commits[-1].ends.values())
 
     @property
+    def row_bytes(self) -> int:
+        """The bytes that reading the vector of one row takes."""
+        scale = SCALE.itemsize if self.dtype == "int8" else 0
+        return STORED[self.dtype].itemsize * self.dimensions + scale
+
+    @property
     def fingerprint(self) -> str:
         """A hash of the content and the provenance, made from the journal's checksums without reading the vectors.
 

@@ -27,6 +27,7 @@ __all__ = [
 CLAIMS = {
     "explained_search": "sememe.claims.explained_search",
     "p01_atoms": "sememe.claims.p01_atoms",
+    "p09_matryoshka": "sememe.claims.p09_matryoshka",
 }
 """Claim id -> the module that holds it as `CLAIM`; imported only when it is asked for."""
 

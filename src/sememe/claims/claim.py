@@ -34,12 +34,14 @@ class Setting:
         scale: `tiny`, `small` or `full`.
         shared: the folder that holds `data/NAME`.
         work: a folder for what takes long to make, such as an index; kept from run to run.
+        cache: a folder for what several claims share, such as the vectors of a data set.
 
     """
 
     scale: str
     shared: Path
     work: Path
+    cache: Path
 
     def data(self, name: str) -> Path:
         """The folder of a data set.

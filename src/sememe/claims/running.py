@@ -31,7 +31,9 @@ def run(
     """Run a claim and write `results_dir/ID-SCALE.json`; see `sememe.claims.run_claim`."""
     if scale not in SCALES:
         raise InputError(f"there is no scale {scale!r}", hint=f"Choose from {', '.join(SCALES)}")
-    setting = Setting(scale, shared_folder(data_dir), _work_folder(claim, scale, work_dir))
+    cache = _cache_folder(work_dir)
+    work = cache / f"{claim.id}-{scale}" if work_dir is None else cache
+    setting = Setting(scale, shared_folder(data_dir), work, cache)
     for name in claim.needs.get(scale, ()):
         setting.data(name)
     for module, extra in claim.extras.items():
@@ -77,11 +79,10 @@ def interval(values: Sequence[float]) -> list[float]:
     return [mean - reach, mean + reach]
 
 
-def _work_folder(claim: Claim, scale: str, given: str | Path | None) -> Path:
+def _cache_folder(given: str | Path | None) -> Path:
     if given is not None:
         return Path(given)
-    cache = Path(os.environ.get("SEMEME_CACHE", Path.home() / ".cache" / "sememe"))
-    return cache / "claims" / f"{claim.id}-{scale}"
+    return Path(os.environ.get("SEMEME_CACHE", Path.home() / ".cache" / "sememe")) / "claims"
 
 
 def _by_name(claim: Claim, measured: Sequence[Mapping[str, float]]) -> Figures:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sememe.bank import Bank
-from sememe.search.codes import Codes
 from sememe.search.fusion import top_items
+from sememe.search.shortlist import Shortlist
+from sememe.search.stages import Clock, StageReport
 
 BLOCK_ROWS = 16_384
 MAX_SCORES = 64 << 20  # float32 scores held at once: 256 MiB
@@ -24,11 +25,12 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Documents, the best first, with the bank row that gave each its score."""
+    """Documents, the best first, with the bank row that gave each its score, and the stages that found them."""
 
     ordinals: np.ndarray
     rows: np.ndarray
     scores: np.ndarray
+    stages: tuple[StageReport, ...] = ()
 
 
 def rank_exact(bank: Bank, starts: np.ndarray, queries: np.ndarray, allowed: np.ndarray, k: int) -> Iterator[Ranking]:
@@ -44,48 +46,59 @@ def rank_exact(bank: Bank, starts: np.ndarray, queries: np.ndarray, allowed: np.
     """
     per_chunk = max(1, MAX_SCORES // max(len(bank), 1))
     for first in range(0, len(queries), per_chunk):
-        chunk = queries[first : first + per_chunk]
+        clock, chunk = Clock(), queries[first : first + per_chunk]
         rows = np.empty((len(chunk), len(bank)), np.float32)
         for start, block in bank.batches(BLOCK_ROWS):
             np.matmul(chunk, block.T, out=rows[:, start : start + len(block)])
         scores = rows if len(starts) == len(bank) else np.maximum.reduceat(rows, starts, axis=1)
+        n_bytes, ms = len(bank) * bank.row_bytes // len(chunk), clock.lap() / len(chunk)
         for query, approximate in zip(chunk, scores, strict=True):
             candidates = top_items(approximate, allowed, k)
             if len(candidates) == k:
                 close = approximate[candidates[-1]] - TOLERANCE * np.linalg.norm(query)
                 candidates = np.flatnonzero(allowed & (approximate >= close))
-            yield rescore(bank, query, rows_of(candidates, starts, len(bank)), k)
+            proposed = rows_of(candidates, starts, len(bank))
+            scan = StageReport("exact", len(proposed), n_bytes, ms + clock.lap())
+            yield rescore(bank, query, proposed, k, (scan,))
+            clock.lap()
 
 
-def rank_by_codes(bank: Bank, codes: Codes, queries: np.ndarray, allowed: np.ndarray, k: int) -> Iterator[Ranking]:
-    """Rank documents among the rows that binary codes propose; see `sememe.search.codes`."""
+def rank_shortlist(
+    bank: Bank, shortlist: Shortlist, queries: np.ndarray, allowed: np.ndarray, k: int
+) -> Iterator[Ranking]:
+    """Rank documents among the rows that a first stage proposes; see `sememe.search.coarse.stage`."""
     documents = bank.documents
     allowed_rows = allowed[documents]
     n_allowed = int(allowed.sum())
+    stage = shortlist.stage
     for query in queries:
-        n_candidates = codes.n_candidates(k)
+        clock, n_candidates = Clock(), shortlist.n_candidates(k)
         while True:
-            rows = codes.candidates(query, n_candidates, allowed_rows)
+            rows = stage.candidates(query, n_candidates, allowed_rows)
             if len(rows) < n_candidates or len(np.unique(documents[rows])) >= min(k, n_allowed):
                 break
             n_candidates *= 2  # one long document may fill the list with its windows
-        yield rescore(bank, query, rows, k)
+        coarse = StageReport(str(shortlist.name), len(rows), stage.nbytes, clock.lap())
+        yield rescore(bank, query, rows, k, (coarse,))
 
 
-def rescore(bank: Bank, query: np.ndarray, rows: np.ndarray, k: int) -> Ranking:
+def rescore(bank: Bank, query: np.ndarray, rows: np.ndarray, k: int, before: tuple[StageReport, ...] = ()) -> Ranking:
     """The exact second stage: score `rows` against `query`, keep each document's best, return the top `k`.
+
+    The rows are read from the bank in the order in which they lie there. `before` are the stages that found them.
 
     Equal scores are ordered by row, which is the order in which documents were added.
     """
-    rows = np.unique(rows)
+    clock, rows = Clock(), np.unique(rows)
     if not len(rows):
-        return Ranking(rows, rows, np.zeros(0, np.float32))
+        return Ranking(rows, rows, np.zeros(0, np.float32), before)
     exact = np.einsum("nd,d->n", bank[rows].astype(np.float64), query.astype(np.float64)).astype(np.float32)
     ordinals = bank.documents[rows]
     order = np.lexsort((rows, -exact))
     _, first = np.unique(ordinals[order], return_index=True)
     best = order[np.sort(first)][:k]
-    return Ranking(ordinals[best], rows[best], exact[best])
+    fine = StageReport("fine", len(best), len(rows) * bank.row_bytes, clock.lap())
+    return Ranking(ordinals[best], rows[best], exact[best], (*before, fine))
 
 
 def rows_of(ordinals: np.ndarray, starts: np.ndarray, n_rows: int) -> np.ndarray:

@@ -18,8 +18,8 @@ from sememe.progress import track
 from sememe.search.collection import read_collection
 from sememe.search.index import Index
 from sememe.search.metrics import evaluate_run
+from sememe.search.request import MODES
 from sememe.search.runs import write_run
-from sememe.search.searcher import MODES
 
 DEPTH = 1000
 LATENCY_QUERIES = 100

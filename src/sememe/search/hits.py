@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from sememe.corpus import Document, Window
+from sememe.search.stages import StageReport
+
+if TYPE_CHECKING:
+    from sememe.search.second_search import Record
 
 
 class Contribution(NamedTuple):
@@ -97,3 +101,20 @@ class Hit:
     def passage(self) -> str:
         """The text of the best matching window."""
         return self.document.text[self.window.start : self.window.end]
+
+
+class Hits(list[Hit]):
+    """The hits of one search, the best first, and what its stages did.
+
+    Attributes:
+        stages: one report a stage, in the order in which they ran.
+        feedback: what relevance feedback did to the query, when it was asked for.
+
+    """
+
+    def __init__(
+        self, hits: Iterable[Hit] = (), stages: Sequence[StageReport] = (), feedback: Record | None = None
+    ) -> None:
+        super().__init__(hits)
+        self.stages = tuple(stages)
+        self.feedback = feedback

@@ -19,13 +19,17 @@ from sememe.models import Encoder
 from sememe.progress import progress
 from sememe.search import folders
 from sememe.search.config import IndexConfig
+from sememe.search.expansion import RM3
+from sememe.search.feedback import Feedback
 from sememe.search.filters import Filter
 from sememe.search.generation import Generation
-from sememe.search.hits import Hit
+from sememe.search.hits import Hits
 from sememe.search.learning import learn_atoms
 from sememe.search.manifest import MANIFEST, Manifest
 from sememe.search.parts import Parts
 from sememe.search.passages import content, windows_of
+from sememe.search.request import Request
+from sememe.search.rerank import Reranker
 from sememe.search.searcher import Searcher
 
 if TYPE_CHECKING:
@@ -285,7 +289,9 @@ class Index:
         where: Filter | None = None,
         explain: Atoms | None = None,
         steer: Mapping[int, float] | None = None,
-    ) -> list[Hit]:
+        feedback: Feedback | RM3 | None = None,
+        rerank: Reranker | None = None,
+    ) -> Hits:
         """Find the documents that answer a query best.
 
         Args:
@@ -297,15 +303,19 @@ class Index:
             steer: for atoms of `explain`, how far to move the query along each:
                 ``q' = q + sum_j steer[j] d_j``, brought back to unit length if the encoder gives unit vectors.
                 The explanation is about ``q'``.
+            feedback: move the query by what a first search found, or towards and away from documents that the user
+                names, and search again; `RM3` does it for mode `lexical`. `Hits.feedback` says what happened.
+            rerank: reads the best hits again, such as `sememe.CrossEncoder`; its score then orders them.
 
         Returns:
-            Hits, the best first; equal scores in the order of adding.
+            Hits, the best first; equal scores in the order of adding. `stages` says what each stage did.
 
         Raises:
             InputError: an argument does not fit.
 
         """
-        return self.search_batch([query], k, mode=mode, where=where, explain=explain, steer=steer)[0]
+        request = Request(k, mode, where, explain, steer, feedback, rerank)
+        return Searcher(self, self._generation, self._parts).search([query], request)[0]
 
     def search_batch(
         self,
@@ -316,16 +326,25 @@ class Index:
         where: Filter | None = None,
         explain: Atoms | None = None,
         steer: Mapping[int, float] | None = None,
-    ) -> list[list[Hit]]:
+        feedback: Feedback | RM3 | None = None,
+        rerank: Reranker | None = None,
+    ) -> list[Hits]:
         """`search` for many queries at once: they are encoded and scored together."""
-        searcher = Searcher(self, self._generation, self._parts)
-        return searcher.search(queries, k, mode=mode, where=where, explain=explain, steer=steer)
+        request = Request(k, mode, where, explain, steer, feedback, rerank)
+        return Searcher(self, self._generation, self._parts).search(queries, request)
 
     def rank_batch(
-        self, queries: Sequence[str], k: int, *, mode: str = "dense", where: Filter | None = None
+        self,
+        queries: Sequence[str],
+        k: int,
+        *,
+        mode: str = "dense",
+        where: Filter | None = None,
+        feedback: Feedback | RM3 | None = None,
     ) -> list[dict[str, float]]:
         """As `search_batch`, but only ids and scores, the best first: no document is read. For evaluation."""
-        return Searcher(self, self._generation, self._parts).rank(queries, k, mode=mode, where=where)
+        request = Request(k, mode, where, feedback=feedback)
+        return Searcher(self, self._generation, self._parts).rank(queries, request)
 
     def query_vector(
         self, query: str | np.ndarray, *, explain: Atoms | None = None, steer: Mapping[int, float] | None = None

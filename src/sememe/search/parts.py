@@ -1,4 +1,4 @@
-"""What is derived from an index's documents and can be made again: the lexical part and the binary codes."""
+"""What is derived from an index's documents and can be made again: the lexical part and the first stage's codes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from sememe.search.codes import Codes
+from sememe.search.coarse.kinds import CODES, CoarseName, parse_coarse
 from sememe.search.generation import Generation
 from sememe.search.lexical import Lexical
 from sememe.search.manifest import Manifest
+from sememe.search.shortlist import Shortlist, measured_path
 
 MAX_EXACT_ROWS = 50_000  # above this, `coarse="auto"` means binary codes
+LEXICAL, COARSE = "lexical", "coarse"
 
 
 class Parts:
@@ -31,37 +33,42 @@ class Parts:
 
     def lexical(self) -> Lexical:
         """BM25 over the live documents; its items are their places among `live_ordinals`."""
-        return self._current("lexical", Lexical.load, self._make_lexical)  # type: ignore[no-any-return]
+        return self._current(LEXICAL, Lexical.load, self._make_lexical)  # type: ignore[no-any-return]
 
-    def codes(self) -> Codes | None:
-        """Binary codes of all rows, or None when every vector is scanned."""
-        if not self._uses_codes:
+    @property
+    def coarse(self) -> CoarseName:
+        """The first stage of a dense search."""
+        name = parse_coarse(self._config.coarse)
+        if name.kind == "auto":
+            return CoarseName("exact" if len(self._generation.bank) <= MAX_EXACT_ROWS else "binary")
+        return name
+
+    def shortlist(self) -> Shortlist | None:
+        """The first stage with codes of all rows; None when it holds none (`exact`, `lexical`)."""
+        if self.coarse.kind not in CODES or not len(self._generation.bank):
             return None
-        codes: Codes = self._current("codes", Codes.load, self._make_codes)
-        return codes
+        shortlist: Shortlist = self._current(COARSE, Shortlist.load, self._make_shortlist)
+        return shortlist
 
     def live_ordinals(self) -> np.ndarray:
         """The ordinals of the documents that exist; shape (n,)."""
         return np.flatnonzero(self._generation.live)
 
     def coarse_card(self) -> dict[str, Any]:
-        """The kind of first stage; for codes also their memory and measured recall."""
-        if not self._uses_codes:
-            return {"kind": "exact"}
-        codes = self.codes()
-        assert codes is not None
-        return {"kind": "binary", "bytes": codes.nbytes, "recall@10": codes.recall, "per_hit": codes.per_hit}
+        """The kind of first stage; if it has codes also their memory and measured recall."""
+        shortlist = self.shortlist()
+        return {"kind": str(self.coarse)} if shortlist is None else shortlist.card()
 
     def save(self) -> None:
         """Write what is missing for the present state and delete what is stale."""
-        parts = {"lexical": self.lexical(), "codes": self.codes()}
+        parts = {LEXICAL: self.lexical(), COARSE: self.shortlist()}
         for name, part in parts.items():
             path = self._path(name)
             if part is not None and not path.exists():
                 part.save(path)
-            for stale in self._folder.glob(f"{name}-*"):
-                if stale != path:
-                    shutil.rmtree(stale)
+            kept = {path, measured_path(path)} if part is not None else set()
+            for stale in set(self._folder.glob(f"*{name}-*")) - kept:
+                shutil.rmtree(stale)
 
     def verify(self) -> None:
         """Read every saved part, which compares its checksums.
@@ -70,14 +77,9 @@ class Parts:
             ArtifactError: a file is damaged; the message names it.
 
         """
-        for name, load in (("lexical", Lexical.load), ("codes", Codes.load)):
+        for name, load in ((LEXICAL, Lexical.load), (COARSE, Shortlist.load)):
             if self._path(name).exists():
                 load(self._path(name))
-
-    @property
-    def _uses_codes(self) -> bool:
-        n_rows = len(self._generation.bank)
-        return n_rows > {"exact": n_rows, "binary": 0, "auto": MAX_EXACT_ROWS}[self._config.coarse]
 
     def _current(self, name: str, load: Any, make: Any) -> Any:
         state, part = self._cache.get(name, (-1, None))
@@ -95,10 +97,13 @@ class Parts:
         texts = (records[int(ordinal)].content for ordinal in self.live_ordinals())
         return Lexical.fit(texts, self._config.language)
 
-    def _make_codes(self) -> Codes:
-        _, codes = self._cache.get("codes", (-1, None))
-        if codes is None:
-            saved = sorted(self._folder.glob("codes-*"))
-            codes = Codes.load(saved[-1]) if saved else Codes.fit(self._generation.bank)
-        codes.extend(self._generation.bank)
-        return codes  # type: ignore[no-any-return]
+    def _make_shortlist(self) -> Shortlist:
+        _, shortlist = self._cache.get(COARSE, (-1, None))
+        if shortlist is None:
+            saved = sorted(self._folder.glob(f"{COARSE}-*"))
+            shortlist = Shortlist.load(saved[-1]) if saved else None
+        bank, per_hit = self._generation.bank, self._config.candidates
+        if shortlist is None or shortlist.name != self.coarse or (per_hit and shortlist.per_hit != per_hit):
+            return Shortlist.fit(self.coarse, bank, self._generation.live[bank.documents], per_hit)
+        shortlist.stage.extend(bank)
+        return shortlist  # type: ignore[no-any-return]

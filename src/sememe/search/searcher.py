@@ -9,20 +9,27 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sememe.errors import InputError
-from sememe.search.dense import Ranking, rank_by_codes, rank_exact, rescore
+from sememe.search.dense import Ranking, rank_exact, rank_shortlist, rescore
+from sememe.search.expansion import RM3
 from sememe.search.explaining import explain_rows, steered
+from sememe.search.feedback import Feedback
 from sememe.search.filters import Filter, check_filter, matches
 from sememe.search.fusion import reciprocal_rank_fusion, top_items
 from sememe.search.generation import Generation
-from sememe.search.hits import Hit
+from sememe.search.hits import Hit, Hits
 from sememe.search.parts import Parts
+from sememe.search.request import Queries, Request
+from sememe.search.rerank import reranked
+from sememe.search.second_search import Record, feed_back
+from sememe.search.shortlist import CANDIDATES_PER_HIT, MIN_CANDIDATES
+from sememe.search.stages import Clock, StageReport
 
 if TYPE_CHECKING:
     from sememe.atoms import Atoms
     from sememe.search.index import Index
 
-MODES = ("dense", "lexical", "hybrid")
 FUSION_DEPTH = 100  # how deep each ranking is read before fusing, at least
+FEW = 0.05  # a filter that leaves a smaller share is faster read whole than searched
 
 
 class Found(NamedTuple):
@@ -34,60 +41,91 @@ class Found(NamedTuple):
     parts: Mapping[str, float]
 
 
+class Ranked(NamedTuple):
+    """The documents that a query found, and the stages that found them."""
+
+    documents: Sequence[Found]
+    stages: tuple[StageReport, ...]
+
+
 class Searcher:
     """One search over one version of an index."""
 
     def __init__(self, index: Index, generation: Generation, parts: Parts) -> None:
         self._index, self._generation, self._parts = index, generation, parts
 
-    def search(
-        self,
-        queries: Sequence[str | np.ndarray] | np.ndarray,
-        k: int,
-        *,
-        mode: str,
-        where: Filter | None,
-        explain: Atoms | None,
-        steer: Mapping[int, float] | None,
-    ) -> list[list[Hit]]:
+    def search(self, queries: Queries, request: Request) -> list[Hits]:
         """See `Index.search` and `Index.search_batch`."""
-        _check(queries, k, mode, explain, steer)
-        vectors = None if mode == "lexical" else self.vectors(queries, explain, steer)
-        answers = [
-            [self._hit(found, rank) for rank, found in enumerate(ranked, start=1)]
-            for ranked in self._ranked(queries, vectors, k, mode, where)
-        ]
-        if explain is None or vectors is None:
+        request.check(queries)
+        k, rerank, clock = request.k, request.rerank, Clock()
+        vectors = self._query_vectors(queries, request)
+        before = [StageReport("encode", 1, 0, clock.lap() / max(len(queries), 1))] if vectors is not None else []
+        depth = k if rerank is None else max(k, rerank.depth)
+        ranked, vectors, records = self._ranked_with_feedback(queries, vectors, depth, request)
+        answers = []
+        for query, found, record in zip(queries, ranked, records, strict=True):
+            clock.lap()
+            hits = [self._hit(one, rank) for rank, one in enumerate(found.documents, start=1)]
+            stages = [*before, *found.stages, StageReport("read", len(hits), 0, clock.lap())]
+            if rerank is not None:
+                hits = reranked(rerank, str(query), hits, k)
+                stages.append(StageReport("rerank", len(hits), 0, clock.lap()))
+            answers.append(Hits(hits, stages, record))
+        if request.explain is None or vectors is None:
             return answers
-        return [self._explained(hits, vector, explain) for hits, vector in zip(answers, vectors, strict=True)]
+        return [self._explained(hits, vector, request.explain) for hits, vector in zip(answers, vectors, strict=True)]
 
-    def rank(self, queries: Sequence[str], k: int, *, mode: str, where: Filter | None) -> list[dict[str, float]]:
+    def rank(self, queries: Sequence[str], request: Request) -> list[dict[str, float]]:
         """See `Index.rank_batch`."""
-        _check(queries, k, mode, None, None)
+        request.check(queries)
         ids = self._generation.records.ids
-        vectors = None if mode == "lexical" else self.vectors(queries, None, None)
-        ranked = self._ranked(queries, vectors, k, mode, where)
-        return [{ids[found.ordinal]: found.score for found in of_query} for of_query in ranked]
+        vectors = self._query_vectors(queries, request)
+        ranked, _, _ = self._ranked_with_feedback(queries, vectors, request.k, request)
+        return [{ids[found.ordinal]: found.score for found in of_query.documents} for of_query in ranked]
 
-    def _ranked(
-        self,
-        queries: Sequence[str | np.ndarray] | np.ndarray,
-        vectors: np.ndarray | None,
-        k: int,
-        mode: str,
-        where: Filter | None,
-    ) -> Iterator[list[Found]]:
-        allowed = self._allowed(where)
+    def _query_vectors(self, queries: Queries, request: Request) -> np.ndarray | None:
+        if request.mode == "lexical":
+            return None
+        if isinstance(request.feedback, Feedback):
+            as_read = request.feedback.as_read
+            queries = [as_read(query) if isinstance(query, str) else query for query in queries]
+        return self.vectors(queries, request.explain, request.steer)
+
+    def _ranked_with_feedback(
+        self, queries: Queries, vectors: np.ndarray | None, k: int, request: Request
+    ) -> tuple[Iterable[Ranked], np.ndarray | None, Sequence[Record | None]]:
+        """What each query found, the vectors it was found with, and what feedback did to them."""
+        feedback = request.feedback
+        if vectors is None or not isinstance(feedback, Feedback):
+            return self._ranked(queries, vectors, k, request), vectors, [None] * len(queries)
+        searches: list[list[Ranked]] = []
+
+        def search(moved: np.ndarray, depth: int) -> list[Sequence[Found]]:
+            searches.append(list(self._ranked(queries, moved, depth, request)))
+            return [ranked.documents for ranked in searches[-1]]
+
+        clock = Clock()
+        answers = feed_back(self._index, feedback, list(queries), vectors, search, k=k, atoms=request.explain)
+        ms, found = clock.lap() / max(len(vectors), 1), []
+        for number, answer in enumerate(answers):
+            stages = searches[-1][number].stages
+            first = StageReport("feedback", len(answer.record.passages), 0, ms - sum(stage.ms for stage in stages))
+            found.append(Ranked(answer.found, (first, *stages)))
+        moved = np.stack([answer.vector for answer in answers]) if answers else vectors
+        return found, moved, [answer.record for answer in answers]
+
+    def _ranked(self, queries: Queries, vectors: np.ndarray | None, k: int, request: Request) -> Iterator[Ranked]:
+        allowed, mode = self._allowed(request.where), request.mode
         if vectors is None:
-            yield from (self._by_words(str(query), allowed, k) for query in queries)
+            expansion = request.feedback if isinstance(request.feedback, RM3) else None
+            yield from (self._by_words(str(query), allowed, k, expansion) for query in queries)
             return
         depth = k if mode == "dense" else max(FUSION_DEPTH, k)
-        for query, vector, ranking in zip(queries, vectors, self._rank(vectors, allowed, depth), strict=True):
+        rankings = self._rank(queries, vectors, allowed, depth)
+        for query, vector, ranking in zip(queries, vectors, rankings, strict=True):
             yield _by_meaning(ranking) if mode == "dense" else self._fused(str(query), vector, ranking, allowed, k)
 
-    def vectors(
-        self, queries: Sequence[str | np.ndarray] | np.ndarray, explain: Atoms | None, steer: Mapping[int, float] | None
-    ) -> np.ndarray:
+    def vectors(self, queries: Queries, explain: Atoms | None, steer: Mapping[int, float] | None) -> np.ndarray:
         """The vectors of queries, steered; shape (n_queries, d), float32."""
         texts = [query for query in queries if isinstance(query, str)]
         if len(texts) == len(queries):
@@ -101,7 +139,7 @@ class Searcher:
             raise InputError("steering needs the atoms to steer along", hint="Pass them as explain=atoms")
         return steered(vectors, explain, steer, unit_length=bool(self._index.normalizes))
 
-    def _checked_vectors(self, queries: Sequence[str | np.ndarray] | np.ndarray) -> np.ndarray:
+    def _checked_vectors(self, queries: Queries) -> np.ndarray:
         dimensions = self._index.bank.dimensions
         rows = []
         for number, query in enumerate(queries):
@@ -124,73 +162,83 @@ class Searcher:
         allowed[ordinals] = found
         return allowed
 
-    def _rank(self, vectors: np.ndarray, allowed: np.ndarray, k: int) -> Iterable[Ranking]:
-        bank, codes = self._generation.bank, self._parts.codes()
-        # Few documents left by a filter are scanned faster than the codes of all.
-        if codes is None or allowed.sum() < 0.05 * len(allowed):
-            return rank_exact(bank, self._generation.starts, vectors, allowed, k)
-        return rank_by_codes(bank, codes, vectors, allowed, k)
+    def _rank(self, queries: Queries, vectors: np.ndarray, allowed: np.ndarray, k: int) -> Iterable[Ranking]:
+        bank, starts = self._generation.bank, self._generation.starts
+        if allowed.sum() < FEW * self._generation.live.sum():
+            few = self._generation.rows_of(np.flatnonzero(allowed))
+            report = StageReport("filter", len(few), 0, 0.0)
+            return (rescore(bank, vector, few, k, (report,)) for vector in vectors)
+        if self._parts.coarse.kind == "lexical":
+            return self._rank_by_words(queries, vectors, allowed, k)
+        shortlist = self._parts.shortlist()
+        if shortlist is None:
+            return rank_exact(bank, starts, vectors, allowed, k)
+        return rank_shortlist(bank, shortlist, vectors, allowed, k)
+
+    def _rank_by_words(self, queries: Queries, vectors: np.ndarray, allowed: np.ndarray, k: int) -> Iterator[Ranking]:
+        if not all(isinstance(query, str) for query in queries):
+            raise InputError("the first stage 'lexical' finds words, so a query must be a text")
+        n = max(MIN_CANDIDATES, k * (self._index.config.candidates or CANDIDATES_PER_HIT))
+        for query, vector in zip(queries, vectors, strict=True):
+            clock = Clock()
+            found = np.sort(top_items(self._lexical_scores(str(query)), allowed, n, at_least=0.0))
+            words = StageReport("lexical", len(found), 0, clock.lap())
+            yield rescore(self._generation.bank, vector, self._generation.rows_of(found), k, (words,))
 
     def _lexical_scores(self, query: str) -> np.ndarray:
         scores = np.zeros(len(self._generation.live), np.float32)
         scores[self._parts.live_ordinals()] = self._parts.lexical().score(query)
         return scores
 
-    def _by_words(self, query: str, allowed: np.ndarray, k: int) -> list[Found]:
-        scores = self._lexical_scores(query)
+    def _expanded_scores(self, expansion: RM3, query: str, allowed: np.ndarray) -> np.ndarray:
+        live, records = self._parts.live_ordinals(), self._generation.records
+        scores = np.zeros(len(self._generation.live), np.float32)
+        scores[live] = expansion.score(
+            self._parts.lexical(), query, lambda item: records[int(live[item])].content, allowed=allowed[live]
+        )
+        return scores
+
+    def _by_words(self, query: str, allowed: np.ndarray, k: int, expansion: RM3 | None) -> Ranked:
+        clock = Clock()
+        scores = self._lexical_scores(query) if expansion is None else self._expanded_scores(expansion, query, allowed)
         starts = self._generation.starts
-        return [
+        documents = [
             Found(int(o), int(starts[o]), float(scores[o]), {"lexical": float(scores[o])})
             for o in top_items(scores, allowed, k, at_least=0.0)
         ]
+        return Ranked(documents, (StageReport("lexical", len(documents), 0, clock.lap()),))
 
-    def _fused(self, query: str, vector: np.ndarray, ranking: Ranking, allowed: np.ndarray, k: int) -> list[Found]:
+    def _fused(self, query: str, vector: np.ndarray, ranking: Ranking, allowed: np.ndarray, k: int) -> Ranked:
+        clock = Clock()
         lexical = self._lexical_scores(query)
         by_words = top_items(lexical, allowed, max(FUSION_DEPTH, k), at_least=0.0)
+        words = StageReport("lexical", len(by_words), 0, clock.lap())
         fused = reciprocal_rank_fusion([ranking.ordinals.tolist(), by_words.tolist()], k)
         # A document that only words found still gets its exact dense score, so that every hit shows both.
         wanted = np.sort([ordinal for ordinal, _ in fused])
         exact = rescore(self._generation.bank, vector, self._generation.rows_of(wanted), len(wanted))
         best = zip(exact.ordinals.tolist(), exact.rows.tolist(), exact.scores.tolist(), strict=True)
         dense = {ordinal: (row, score) for ordinal, row, score in best}
-        return [
+        documents = [
             Found(o, dense[o][0], score, {"dense": dense[o][1], "lexical": float(lexical[o])}) for o, score in fused
         ]
+        read = sum(report.bytes_read for report in exact.stages)
+        fuse = StageReport("fuse", len(documents), read, clock.lap())
+        return Ranked(documents, (*ranking.stages, words, fuse))
 
     def _hit(self, found: Found, rank: int) -> Hit:
         records = self._generation.records
         return Hit(records[found.ordinal], found.score, rank, found.row, records.window(found.row), found.parts)
 
-    def _explained(self, hits: list[Hit], vector: np.ndarray, atoms: Atoms) -> list[Hit]:
+    def _explained(self, hits: Hits, vector: np.ndarray, atoms: Atoms) -> Hits:
         if not hits:
-            return []
+            return hits
+        clock = Clock()
         explanations = explain_rows(atoms, vector, self._generation.bank[[hit.row for hit in hits]])
-        return [replace(hit, explanation=found) for hit, found in zip(hits, explanations, strict=True)]
+        explained = [replace(hit, explanation=found) for hit, found in zip(hits, explanations, strict=True)]
+        return Hits(explained, (*hits.stages, StageReport("explain", len(hits), 0, clock.lap())), hits.feedback)
 
 
-def _by_meaning(ranking: Ranking) -> list[Found]:
+def _by_meaning(ranking: Ranking) -> Ranked:
     columns = zip(ranking.ordinals.tolist(), ranking.rows.tolist(), ranking.scores.tolist(), strict=True)
-    return [Found(ordinal, row, score, {"dense": score}) for ordinal, row, score in columns]
-
-
-def _check(
-    queries: Sequence[str | np.ndarray] | np.ndarray,
-    k: int,
-    mode: str,
-    explain: Atoms | None,
-    steer: Mapping[int, float] | None,
-) -> None:
-    problems = []
-    if k < 1:
-        problems.append(f"k must be at least 1, not {k}")
-    if mode not in MODES:
-        problems.append(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
-    if mode == "lexical" and (explain is not None or steer):
-        problems.append("a lexical score has no atoms: explain and steer need mode dense or hybrid")
-    for number, query in enumerate(queries):
-        if isinstance(query, str) and not query.strip():
-            problems.append(f"query {number} is empty")
-        elif not isinstance(query, str) and mode != "dense":
-            problems.append(f"query {number} is a vector, which only mode dense can search with")
-    if problems:
-        raise InputError("; ".join(problems))
+    return Ranked([Found(ordinal, row, score, {"dense": score}) for ordinal, row, score in columns], ranking.stages)

@@ -1,0 +1,126 @@
+"""A first stage together with what was measured of it: how many rows it must propose for a hit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from sememe import artifact
+from sememe.bank import Bank
+from sememe.search.coarse.kinds import CODES, CoarseName, parse_coarse
+from sememe.search.coarse.stage import Coarse
+
+KIND = "measured-coarse"
+MIN_CANDIDATES = 100
+CANDIDATES_PER_HIT = 10
+TARGET_RECALL = 0.98
+SAMPLED_QUERIES = 200
+_BLOCK_ROWS = 16_384
+
+
+class Shortlist:
+    """Proposes enough rows that the true best are among them.
+
+    Attributes:
+        name: of the stage, such as `pq:48`.
+        stage: the codes.
+        per_hit: rows proposed for each hit that is asked for.
+        recall: the measured share of the true top 10 among the rows proposed for 10; None before `measure`.
+
+    """
+
+    def __init__(self, name: CoarseName, stage: Coarse, per_hit: int, recall: float | None = None) -> None:
+        self.name, self.stage, self.per_hit, self.recall = name, stage, per_hit, recall
+
+    @classmethod
+    def fit(cls, name: CoarseName, bank: Bank, live: np.ndarray, per_hit: int = 0) -> Self:
+        """Learn a stage, make the codes of all rows, and measure.
+
+        Args:
+            name: its kind and number.
+            bank: the vectors.
+            live: the rows of documents that exist; shape (len(bank),), boolean.
+            per_hit: rows to propose for each hit; 0 to double them until recall@10 reaches 0.98.
+
+        """
+        stage = CODES[name.kind].fit(bank, name.parameter)
+        return cls.around(name, stage, bank, live, per_hit)
+
+    @classmethod
+    def around(cls, name: CoarseName, stage: Coarse, bank: Bank, live: np.ndarray, per_hit: int = 0) -> Self:
+        """As `fit`, with a stage that was learned before."""
+        shortlist = cls(name, stage, per_hit or CANDIDATES_PER_HIT)
+        stage.extend(bank)
+        shortlist.measure(bank, live, grow=not per_hit)
+        return shortlist
+
+    def n_candidates(self, k: int) -> int:
+        """How many rows to propose for `k` hits."""
+        return max(MIN_CANDIDATES, self.per_hit * k)
+
+    def measure(self, bank: Bank, live: np.ndarray, *, grow: bool, random_state: int = 0) -> None:
+        """Measure recall@10 with sampled rows as queries; `grow` proposes more rows until it reaches the target.
+
+        A document is no fair query for itself, so all its rows are left out of its own true and proposed lists.
+        """
+        alive = np.flatnonzero(live)
+        if not len(alive):
+            return
+        draw = np.random.default_rng(random_state)
+        rows = np.sort(draw.choice(alive, min(SAMPLED_QUERIES, len(alive)), replace=False))
+        queries, documents = bank[rows], bank.documents
+        truth = _true_top(bank, queries, documents[rows], live, 10)
+        while True:
+            found = []
+            for row, query, true in zip(rows, queries, truth, strict=True):
+                others = live & (documents != documents[row])
+                proposed = self.stage.candidates(query, self.n_candidates(10), others)
+                found.append(np.isin(true, proposed).mean() if len(true) else 1.0)
+            self.recall = float(np.mean(found))
+            if not grow or self.recall >= TARGET_RECALL or self.n_candidates(10) >= len(bank):
+                return
+            self.per_hit *= 2
+
+    def card(self) -> dict[str, object]:
+        """What a card says of it."""
+        return {"kind": str(self.name), "bytes": self.stage.nbytes, "recall@10": self.recall, "per_hit": self.per_hit}
+
+    def save(self, path: Path) -> None:
+        """Write the codes to `path` and what was measured beside it; the codes last, so that they stand for both."""
+        measured = {"name": str(self.name), "per_hit": self.per_hit, "recall@10": self.recall}
+        artifact.save(measured_path(path), KIND, {}, measured)
+        self.stage.save(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: it is damaged; the message names the file.
+
+        """
+        _, measured = artifact.load(measured_path(path), KIND)
+        name = parse_coarse(measured["name"])
+        return cls(name, CODES[name.kind].load(path), measured["per_hit"], measured["recall@10"])
+
+
+def measured_path(path: Path) -> Path:
+    """Where what was measured of the codes at `path` is kept."""
+    return path.with_name(f"measured-{path.name}")
+
+
+def _true_top(bank: Bank, queries: np.ndarray, own: np.ndarray, live: np.ndarray, k: int) -> list[np.ndarray]:
+    """The `k` best live rows of each query that are not of its own document."""
+    best = [np.zeros((0, 2)) for _ in queries]
+    for start, block in bank.batches(_BLOCK_ROWS):
+        scores = queries @ block.T
+        inside = slice(start, start + len(block))
+        scores[(own[:, None] == bank.documents[inside][None]) | ~live[inside][None]] = -np.inf
+        keep = min(k, len(block))
+        top = np.argpartition(-scores, keep - 1, axis=1)[:, :keep]
+        for number, columns in enumerate(top):
+            merged = np.vstack([best[number], np.column_stack([scores[number, columns], columns + start])])
+            best[number] = merged[np.argsort(-merged[:, 0])][:k]
+    return [rows[np.isfinite(rows[:, 0]), 1].astype(np.int64) for rows in best]
