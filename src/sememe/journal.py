@@ -142,7 +142,7 @@ class Journal:
             ArtifactError: the disk is full or failing, or this was opened for reading.
 
         """
-        self._require_writer()
+        self.require_writer()
         end, checksum = self._pending.get(file) or (self.length(file), self.commits[-1].checksums[file])
         with disk.reported(self.path(file)):
             self._write_at(file, end, data)
@@ -175,7 +175,7 @@ class Journal:
             ArtifactError: the disk is full or failing, or this was opened for reading.
 
         """
-        self._require_writer()
+        self.require_writer()
         last = self.commits[-1]
         ends = {name: self._pending[name][0] if name in self._pending else end for name, end in last.ends.items()}
         checksums = {
@@ -231,7 +231,13 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _require_writer(self) -> None:
+    def require_writer(self) -> None:
+        """Refuse to go on without the writer's lock.
+
+        Raises:
+            ArtifactError: it is closed, or was opened for reading.
+
+        """
         if self._lock is None:
             raise ArtifactError(
                 "is closed, or was opened for reading", where=str(self.folder), hint="Open it with writable=True"

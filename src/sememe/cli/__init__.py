@@ -19,6 +19,9 @@ VERBS = {
     "doctor": "what is installed, which models are here, what a job would cost",
 }
 
+ACTIONS = {"index": ("tune",)}
+"""First words that are jobs of their own, in modules of their own; a source of that name is given as ./tune."""
+
 EXAMPLES = """examples:
   sememe index papers.jsonl --path my.index
   sememe atoms learn my.index --n-atoms 1024
@@ -47,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(verb: str, words: list[str]) -> int:
     # Only the verb's own module is imported: help must answer at once.
-    module = importlib.import_module(f"sememe.cli.{verb}")
+    action = words[:1] if words[:1] and words[0] in ACTIONS.get(verb, ()) else []
+    module = importlib.import_module("sememe.cli." + "_".join([verb, *action]))
+    words = words[len(action) :]
     parser = module.parser()
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     try:

@@ -21,7 +21,9 @@ def parser() -> argparse.ArgumentParser:
     parser = new_parser(
         "index",
         "Read documents, encode them, and make them searchable. Without a source: show what an index holds.",
-        "sememe index papers.jsonl --path my.index\n  sememe index python:stdlib --path docs.index --resume",
+        "sememe index papers.jsonl --path my.index\n"
+        "  sememe index python:stdlib --path docs.index --resume --coarse pq:48\n"
+        "  sememe index tune --path my.index --recall 0.98   (see sememe index tune --help)",
     )
     parser.add_argument("source", nargs="?", help="a file, a folder, a BEIR folder, -, python:NAME or a hub data set")
     parser.add_argument("--path", required=True, type=Path, help="the folder of the index")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sememe.cli.flags import add_json_flag, new_parser
-from sememe.cli.output import console, print_json, print_table
+from sememe.cli.output import console, print_json, print_table, size
 from sememe.errors import InputError
 
 if TYPE_CHECKING:
     from sememe import Atoms, Explanation, Hit, Index
+    from sememe.search.evaluation import Evaluation
+    from sememe.search.expansion import RM3
+    from sememe.search.feedback import Feedback
+    from sememe.search.hits import Hits
+    from sememe.search.second_search import Record
 
 PASSAGE_LINES = 2
 SHOWN_ATOMS = 4
@@ -38,12 +44,24 @@ def parser() -> argparse.ArgumentParser:
         metavar="ATOM:AMOUNT",
         help="move the query along an atom, such as 12:0.5",
     )
+    parser.add_argument("--coarse", metavar="STAGE", help="another first stage for this search, such as pq:48")
+    parser.add_argument(
+        "--feedback", metavar="METHOD", help="average, rocchio, rm3 (lexical) or the folder of a feedback encoder"
+    )
+    parser.add_argument("--feedback-k", type=int, metavar="K", help="passages that are fed back (default 3)")
+    parser.add_argument("--like", action="append", default=[], metavar="ID", help="a document to search towards")
+    parser.add_argument("--unlike", action="append", default=[], metavar="ID", help="a document to search away from")
+    parser.add_argument("--stages", action="store_true", help="show what each stage did")
     evaluation = parser.add_argument_group("evaluation")
     evaluation.add_argument(
         "--eval", type=Path, metavar="BEIR_DIR", help="queries and judgements; without an index, one is made"
     )
     evaluation.add_argument(
-        "--compare", default="dense,lexical,hybrid", metavar="A,B", help="the pipelines to evaluate"
+        "--compare",
+        default="dense,lexical,hybrid",
+        metavar="A,B",
+        help="the pipelines to evaluate: dense, lexical, hybrid or a first stage, with +average, +rocchio, +rm3; "
+        "the others are tested against the first",
     )
     evaluation.add_argument("--split", default="test", help="which judgements (default test)")
     evaluation.add_argument("--encoder", default="minilm", help="for the index that is made (default minilm)")
@@ -63,19 +81,27 @@ def run(options: argparse.Namespace) -> int:
     where, steer = parse_filter(options.where), _steering(options.steer)
     with Index.open(options.index) as index:
         atoms = _atoms(index, options)
-        hits = index.search(
+        searched = index.using(options.coarse) if options.coarse else index
+        hits = searched.search(
             options.query,
             options.k,
             mode=options.mode,
             where=where,
             explain=atoms,
             steer=steer,
+            feedback=_feedback(options),
         )
         n_documents = len(index)
     if options.json:
-        print_json({"query": options.query, "hits": [_as_dict(hit) for hit in hits]})
+        stages = [stage._asdict() for stage in hits.stages]
+        fed = {"feedback": hits.feedback.as_dict()} if hits.feedback is not None else {}
+        print_json({"query": options.query, "hits": [_as_dict(hit) for hit in hits], "stages": stages, **fed})
     else:
         _print_hits(hits, n_documents, atoms is None and options.mode != "lexical")
+        if hits.feedback is not None:
+            _print_feedback(hits.feedback)
+        if options.stages:
+            _print_stages(hits)
     return 0
 
 
@@ -91,6 +117,25 @@ def _atoms(index: Index, options: argparse.Namespace) -> Atoms | None:
             raise InputError("there are no atoms to steer along", hint=f"Run: sememe atoms learn {options.index}")
         return None
     return Atoms.load(options.atoms or index.atoms_path)
+
+
+def _feedback(options: argparse.Namespace) -> Feedback | RM3 | None:
+    from sememe.models.feedback_encoder import PrfEncoder
+    from sememe.search.expansion import RM3
+    from sememe.search.feedback import METHODS, Feedback
+
+    name = options.feedback
+    if name == "rm3":
+        if options.like or options.unlike or options.feedback_k:
+            raise InputError("rm3 reads the first ten documents", hint="Leave --like, --unlike and --feedback-k out")
+        return RM3()
+    if name is None:
+        if options.feedback_k is not None:
+            raise InputError("--feedback-k needs --feedback")
+        return Feedback.chosen(options.like, options.unlike) if options.like or options.unlike else None
+    method = name if name in METHODS else PrfEncoder.load(name)
+    gamma = 0.15 if options.unlike else 0.0
+    return Feedback(method, options.feedback_k, gamma=gamma, relevant=options.like, irrelevant=options.unlike)
 
 
 def _steering(texts: Sequence[str]) -> dict[int, float]:
@@ -154,6 +199,20 @@ def _explanation_line(explanation: Explanation) -> Any:
     return Padding(line, (0, 0, 0, 5), expand=False)
 
 
+def _print_feedback(record: Record) -> None:
+    fed = ", ".join(f"{'' if passage.relevant else 'not '}{passage.id}" for passage in record.passages)
+    print(f"fed back: {fed or 'nothing'}")
+    moves = [(move.change, move.before or "-", move.after or "-", move.id) for move in record.moves]
+    print_table(["", "before", "after", "document"], moves, right=["before", "after"])
+    for change in record.raised(SHOWN_ATOMS) + record.lowered(SHOWN_ATOMS):
+        print(f"{change.change:+.3f}  {change.label or 'atom'} [{change.atom}]")
+
+
+def _print_stages(hits: Hits) -> None:
+    rows = [(one.stage, f"{one.candidates:,}", size(one.bytes_read), f"{one.ms:.2f}") for one in hits.stages]
+    print_table(["stage", "out", "read", "ms"], rows, right=["out", "read", "ms"])
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -165,15 +224,40 @@ def _evaluate(options: argparse.Namespace) -> int:
     with index_for(options.eval, options.index, options.encoder) as index:
         report = evaluate(index, options.eval, names, split=options.split, runs=options.runs)
     if options.json:
-        print_json({"pipelines": report})
+        comparisons = {
+            name: {metric: {**asdict(c), "p_holm": report.adjusted[name][metric]} for metric, c in of_name.items()}
+            for name, of_name in report.comparisons.items()
+        }
+        print_json({"pipelines": report.pipelines, "comparisons": comparisons})
         return 0
-    columns = list(next(iter(report.values())))
+    columns = list(next(iter(report.pipelines.values())))
     print_table(
         ["pipeline", *columns],
         [
-            [name, *[f"{row[c]:.1f}" if c.startswith(("ms", "mem")) else f"{row[c]:.4f}" for c in columns]]
-            for name, row in report.items()
+            [name, *[f"{row[c]:.1f}" if c.startswith("ms") or c.endswith("mib") else f"{row[c]:.4f}" for c in columns]]
+            for name, row in report.pipelines.items()
         ],
         right=columns,
     )
+    _print_comparisons(report, names[0])
     return 0
+
+
+def _print_comparisons(report: Evaluation, first: str) -> None:
+    if not report.comparisons:
+        return
+    rows = [
+        (
+            name,
+            metric,
+            f"{c.difference:+.4f}",
+            f"[{c.low:+.4f}, {c.high:+.4f}]",
+            f"{c.p:.4f}",
+            f"{report.adjusted[name][metric]:.4f}",
+        )
+        for name, of_name in report.comparisons.items()
+        for metric, c in of_name.items()
+    ]
+    columns = ["difference", "95% interval", "p", "p (Holm)"]
+    print(f"\nagainst {first}, paired by query; p of the randomisation test")
+    print_table(["pipeline", "metric", *columns], rows, right=columns)

@@ -6,7 +6,8 @@ import hashlib
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,48 +18,88 @@ from sememe.models import Encoder
 from sememe.progress import track
 from sememe.search.collection import read_collection
 from sememe.search.index import Index
-from sememe.search.metrics import evaluate_run
-from sememe.search.request import MODES
+from sememe.search.metrics import DEFAULT_METRICS, Comparison, Run, compare, evaluate_run, query_metrics
+from sememe.search.pipeline import Pipeline, parse_pipeline
 from sememe.search.runs import write_run
 
-DEPTH = 1000
+DEPTHS = {10: ("ndcg@10", "mrr@10"), 100: ("recall@100",), 1000: ("map",)}
+"""How many hits are asked for to measure what; a first stage proposes fewer rows when fewer hits are wanted."""
 LATENCY_QUERIES = 100
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How pipelines did on one collection.
+
+    Attributes:
+        pipelines: by name: ndcg@10, recall@100, mrr@10 and map (means over queries; of 10, 100, 10 and 1,000 hits),
+            ms_p50 and ms_p99 (one query at a time, its encoding included, 10 hits), coarse_mib (what the first stage
+            holds in memory) and memory_mib (the peak of this process so far).
+        comparisons: every pipeline but the first against the first, by name and metric. `adjusted` holds the p-values
+            after Holm's correction for all of them.
+        adjusted: by name and metric.
+
+    """
+
+    pipelines: Mapping[str, Mapping[str, float]]
+    comparisons: Mapping[str, Mapping[str, Comparison]]
+    adjusted: Mapping[str, Mapping[str, float]]
 
 
 def evaluate(
     index: Index, collection: Path, pipelines: Sequence[str], *, split: str = "test", runs: Path | None = None
-) -> dict[str, dict[str, float]]:
+) -> Evaluation:
     """Measure pipelines over all judged queries of a BEIR folder.
 
     Args:
         index: an index of the folder's corpus.
         collection: the BEIR folder.
-        pipelines: `dense`, `lexical`, `hybrid`.
+        pipelines: names as `sememe.search.pipeline.parse_pipeline` reads them; the others are compared with the first.
         split: which judgements.
         runs: a folder for TREC run files, one a pipeline.
-
-    Returns:
-        By pipeline: ndcg@10, recall@100, mrr@10, map (means over queries; 1,000 hits deep), ms_p50 and ms_p99 (one
-        query at a time, its encoding included, 10 hits) and memory_mib (peak of this process).
 
     Raises:
         InputError: there is no such pipeline, or the collection cannot be read.
 
     """
-    unknown = [name for name in pipelines if name not in MODES]
-    if unknown or not pipelines:
-        raise InputError(
-            f"there is no pipeline {', '.join(map(repr, unknown)) or 'named'}", hint=f"Choose from {', '.join(MODES)}"
-        )
+    if not pipelines:
+        raise InputError("no pipeline is named", hint="Such as dense,lexical,hybrid")
+    chosen = [parse_pipeline(name) for name in pipelines]
     queries, qrels = read_collection(collection, split)
-    report = {}
-    for name in pipelines:
-        rankings = index.rank_batch(list(queries.values()), DEPTH, mode=name)
-        run = dict(zip(queries, rankings, strict=True))
+    texts, report = list(queries.values()), {}
+    by_query: dict[str, dict[str, dict[str, float]]] = {}
+    for pipeline in chosen:
+        view = index if pipeline.coarse is None else index.using(pipeline.coarse)
+        means: dict[str, float] = {}
+        by_query[pipeline.name] = {}
+        for depth, metrics in DEPTHS.items():
+            rankings = view.rank_batch(texts, depth, mode=pipeline.mode, feedback=pipeline.feedback)
+            run: Run = dict(zip(queries, rankings, strict=True))
+            means |= evaluate_run(run, qrels, metrics)
+            by_query[pipeline.name] |= query_metrics(run, qrels, metrics)
         if runs is not None:
-            write_run(runs / f"{name}.trec", run, tag=name)
-        report[name] = {**evaluate_run(run, qrels), **_latency(index, list(queries.values()), name)}
-    return report
+            write_run(runs / f"{pipeline.name.replace(':', '-')}.trec", run, tag=pipeline.name)
+        in_order = {metric: means[metric] for metric in DEFAULT_METRICS}
+        report[pipeline.name] = {**in_order, **_cost(view, texts, pipeline)}
+    first, *others = [pipeline.name for pipeline in chosen]
+    comparisons = {name: _compared(by_query[name], by_query[first]) for name in others}
+    return Evaluation(report, comparisons, _holm(comparisons))
+
+
+def _compared(a: Mapping[str, Mapping[str, float]], b: Mapping[str, Mapping[str, float]]) -> dict[str, Comparison]:
+    return {metric: compare(a[metric], b[metric]) for metric in DEFAULT_METRICS}
+
+
+def _holm(comparisons: Mapping[str, Mapping[str, Comparison]]) -> dict[str, dict[str, float]]:
+    """Holm's step-down correction of the p-values of one metric over all systems (Holm 1979)."""
+    adjusted: dict[str, dict[str, float]] = {name: {} for name in comparisons}
+    for metric in DEFAULT_METRICS:
+        highest = 0.0
+        ordered = sorted(comparisons, key=lambda name: comparisons[name][metric].p)
+        for place, name in enumerate(ordered):
+            highest = max(highest, min(1.0, (len(ordered) - place) * comparisons[name][metric].p))
+            adjusted[name][metric] = highest
+    return adjusted
 
 
 def index_for(collection: Path, path: Path | None, encoder_name: str) -> Index:
@@ -72,13 +113,17 @@ def index_for(collection: Path, path: Path | None, encoder_name: str) -> Index:
     return Index.build(corpus, encoder, cache / "evaluation" / f"{collection.resolve().name}-{key}.index", resume=True)
 
 
-def _latency(index: Index, queries: Sequence[str], pipeline: str) -> dict[str, float]:
-    index.search(queries[0], mode=pipeline)
+def _cost(index: Index, queries: Sequence[str], pipeline: Pipeline) -> dict[str, float]:
+    def search(query: str) -> None:
+        index.search(query, mode=pipeline.mode, feedback=pipeline.feedback)
+
+    search(queries[0])
     milliseconds = []
-    for query in track(queries[:LATENCY_QUERIES], f"Timing {pipeline}", min(len(queries), LATENCY_QUERIES)):
+    for query in track(queries[:LATENCY_QUERIES], f"Timing {pipeline.name}", min(len(queries), LATENCY_QUERIES)):
         started = time.perf_counter()
-        index.search(query, mode=pipeline)
+        search(query)
         milliseconds.append(1000 * (time.perf_counter() - started))
     p50, p99 = np.percentile(milliseconds, [50, 99])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-    return {"ms_p50": float(p50), "ms_p99": float(p99), "memory_mib": float(peak)}
+    held = 0 if pipeline.mode == "lexical" else index.info()["coarse"].get("bytes", 0)
+    return {"ms_p50": float(p50), "ms_p99": float(p99), "coarse_mib": held / 2**20, "memory_mib": float(peak)}

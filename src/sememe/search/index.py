@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from sememe.search.passages import content, windows_of
 from sememe.search.request import Request
 from sememe.search.rerank import Reranker
 from sememe.search.searcher import Searcher
+from sememe.search.tuning import TUNED_STAGES, Tuned, made_stages, tune
 
 if TYPE_CHECKING:
     from sememe.atoms import Atoms, AtomsConfig
@@ -406,6 +407,63 @@ class Index:
         self._ordinals = None
         self._parts = Parts(self._manifest, self.path, self._generation)
         self.prepare()
+
+    def using(self, coarse: str, *, candidates: int = 0) -> Index:
+        """The same index, searched with another first stage that is made in memory; nothing is written.
+
+        Args:
+            coarse: the first stage, as in `IndexConfig`.
+            candidates: rows it proposes for each hit; 0 to measure how many recall@10 of 0.98 needs.
+
+        Raises:
+            InputError: there is no such stage, or it cannot be learned from these vectors.
+
+        """
+        config = replace(self.config, coarse=coarse, candidates=candidates)
+        view = Index(self.path, replace(self._manifest, config=config), self._generation, self._encoder)
+        view._ordinals = self._ordinals
+        return view
+
+    def set_coarse(self, coarse: str, *, candidates: int = 0) -> None:
+        """Change the first stage for good; the vectors stay. Arguments as `using`.
+
+        A kill leaves the old stage in force, or the new one with codes that the next search makes.
+        """
+        config = replace(self.config, coarse=coarse, candidates=candidates)
+        self.bank.journal.require_writer()
+        self._manifest = replace(self._manifest, config=config)
+        self._manifest.write(self.path)
+        self._parts = Parts(self._manifest, self.path, self._generation)
+        self.prepare()
+
+    def tune(
+        self,
+        stages: Sequence[str] = TUNED_STAGES,
+        *,
+        queries: Sequence[str] | None = None,
+        recall: float = 0.98,
+        k: int = 10,
+        memory: int | None = None,
+    ) -> Tuned:
+        """Measure first stages on this index's vectors and find the cheapest that reaches a recall; writes nothing.
+
+        Args:
+            stages: first stages, as in `IndexConfig`; those that do not fit the vectors are left out.
+            queries: texts to measure with, at least 20; by default sampled rows, which are easier.
+            recall: the share of the true top k that must be among the candidates.
+            k: how many hits are meant.
+            memory: the most bytes that the stage may hold.
+
+        Returns:
+            The choice and the measured curve, see `sememe.search.tuning.tune`. `set_coarse(t.choice.stage,
+            candidates=ceil(t.choice.candidates / k))` puts it into force.
+
+        """
+        live = self._generation.live[self.bank.documents]
+        vectors = None if queries is None else np.asarray(self.encoder.encode_query(list(queries)), np.float32)
+        return tune(
+            self.bank, made_stages(self.bank, stages), queries=vectors, recall=recall, k=k, memory=memory, allowed=live
+        )
 
     def prepare(self) -> None:
         """Bring what is derived from the documents up to date on disk: the lexical part, codes, the card.

@@ -13,7 +13,9 @@ from sememe.bank import Bank
 from sememe.errors import InputError
 from sememe.progress import progress
 from sememe.search.adaptive import nearest_rows
+from sememe.search.coarse.kinds import CODES, parse_coarse
 
+TUNED_STAGES = ("binary", "pq:96", "pq:48", "pq:24", "ivf", "prefix:64", "prefix:128", "prefix:256", "itq", "atoms")
 SAMPLED_QUERIES = 400  # half of them choose, half confirm
 MOST_CANDIDATES = 5120
 LEAST_QUERIES = 20
@@ -149,6 +151,26 @@ def tune(
     exact_ms = _exact_ms(bank, asked.vectors[:5])
     confirmed = None if choice is None else reaching[choice]
     return Tuned(choice, confirmed, recall, k, (half, len(confirming)), exact_ms, tuple(curve))
+
+
+def made_stages(bank: Bank, names: Sequence[str]) -> Iterator[tuple[str, Measured]]:
+    """First stages by name with codes of all rows, for `tune`, made one after the other.
+
+    A stage that cannot be made from these vectors (a codebook from too few, more dimensions than there are) is left
+    out, unless it is the only one.
+    """
+    for text in names:
+        name = parse_coarse(text)
+        if name.kind not in CODES:
+            raise InputError(f"{text!r} holds no codes that could be measured", where="stages")
+        try:
+            stage = CODES[name.kind].fit(bank, name.parameter)
+        except InputError:
+            if len(names) == 1:
+                raise
+            continue
+        stage.extend(bank)
+        yield text, stage
 
 
 def prefix_stages(bank: Bank, dimensions: Sequence[int] | None = None) -> Iterator[tuple[str, Measured]]:

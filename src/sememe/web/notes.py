@@ -32,9 +32,11 @@ def card_notes(collection: Collection) -> list[str]:
 def _first_stage(coarse: dict[str, Any]) -> str:
     if coarse["kind"] == "exact":
         return "Every search compares the query with every vector, so no hit is missed."
+    if "recall@10" not in coarse:
+        return "The words of a query choose candidates, whose vectors are then scored exactly."
     return (
-        f"Binary codes choose candidates, which are then scored exactly. On the collection's own vectors this finds "
-        f"{100 * coarse['recall@10']:.1f}% of the true first ten."
+        f"Codes in memory ({coarse['kind']}) choose candidates, which are then scored exactly. On the collection's own "
+        f"vectors this finds {100 * coarse['recall@10']:.1f}% of the true first ten."
     )
 
 
