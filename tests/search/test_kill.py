@@ -111,6 +111,7 @@ ACTIONS = {
     "delete": lambda index: index.delete(["d1", "d2", "d7"]),
     "replace": lambda index: index.replace(make_documents(3, seed=4)),
     "compact": lambda index: index.compact(),
+    "change the first stage": lambda index: index.set_coarse("sign"),
 }
 
 
@@ -120,13 +121,15 @@ def test_a_fault_at_every_write_point_leaves_the_state_before_or_after(tmp_path,
     encoder = HashEncoder()
 
     def fresh(name: str) -> Path:
-        with Index.build(make_documents(12), encoder, tmp_path / name) as index:
+        with Index.build(make_documents(12), encoder, tmp_path / name, coarse="binary") as index:
             index.delete(["d0"])
         return tmp_path / name
 
     def state(path: Path) -> list:
         with Index.open(path, encoder=encoder) as index:
-            return [answers(index, "red cat", 50, mode) for mode in ("dense", "lexical", "hybrid")]
+            found = [answers(index, "red cat", 50, mode) for mode in ("dense", "lexical", "hybrid")]
+            index.verify()
+            return [index.config.coarse, *found]
 
     reference = fresh("reference")
     before = state(reference)
@@ -140,7 +143,7 @@ def test_a_fault_at_every_write_point_leaves_the_state_before_or_after(tmp_path,
             break
         assert state(path) in (before, after), point
         with Index.open(path, writable=True, encoder=encoder) as index:
-            index.delete([])
+            index.prepare()
         assert not list(path.rglob("*.tmp"))
         assert len(list(path.glob("g*"))) == 1
     else:

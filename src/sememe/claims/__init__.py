@@ -28,6 +28,7 @@ CLAIMS = {
     "explained_search": "sememe.claims.explained_search",
     "p01_atoms": "sememe.claims.p01_atoms",
     "p09_matryoshka": "sememe.claims.p09_matryoshka",
+    "p17_ance_prf": "sememe.claims.p17_ance_prf",
 }
 """Claim id -> the module that holds it as `CLAIM`; imported only when it is asked for."""
 

@@ -222,6 +222,10 @@ class Index:
         """The document and the window that a bank row stands for."""
         return self._generation.records[int(self.bank.documents[row])], self._generation.records.window(row)
 
+    def id_of(self, row: int) -> str:
+        """The id of the document of a bank row; the document is not read."""
+        return self._generation.records.ids[int(self.bank.documents[row])]
+
     def rows_of(self, document_id: str) -> np.ndarray:
         """The bank rows of a document's windows; shape (n,), ascending.
 

@@ -226,7 +226,7 @@ def _passages(index: Index, feedback: Feedback, vector: np.ndarray, rows: Sequen
         chosen = [(document, True) for document in feedback.relevant]
         chosen += [(document, False) for document in feedback.irrelevant]
         return [Passage(document, _best_row(index, document, vector), liked) for document, liked in chosen]
-    return [Passage(index.row(int(row))[0].id, int(row), True) for row in rows[: feedback.n_passages]]
+    return [Passage(index.id_of(int(row)), int(row), True) for row in rows[: feedback.n_passages]]
 
 
 def _best_row(index: Index, document: str, vector: np.ndarray) -> int:
@@ -257,8 +257,8 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _moves(index: Index, first: Sequence[Placed], second: Sequence[Placed]) -> list[Move]:
-    before = {index.row(hit.row)[0].id: rank for rank, hit in enumerate(first, start=1)}
-    after = {index.row(hit.row)[0].id: rank for rank, hit in enumerate(second, start=1)}
+    before = {index.id_of(hit.row): rank for rank, hit in enumerate(first, start=1)}
+    after = {index.id_of(hit.row): rank for rank, hit in enumerate(second, start=1)}
     moves = [Move(document, before.get(document), rank) for document, rank in after.items()]
     return moves + [Move(document, rank, None) for document, rank in before.items() if document not in after]
 

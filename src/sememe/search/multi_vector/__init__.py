@@ -1,0 +1,34 @@
+"""Late interaction: several vectors a text, pruned, stored, searched by exact MaxSim and explained."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "MaxSimExplanation": "explaining",
+    "MultiVectorHit": "explaining",
+    "MultiVectorIndex": "index",
+    "Pruning": "pruning",
+    "chamfer": "maxsim",
+    "prune": "pruning",
+    "cluster_posthoc": "posthoc",
+    "ward": "posthoc",
+}
+
+__all__ = [
+    "MaxSimExplanation",
+    "MultiVectorHit",
+    "MultiVectorIndex",
+    "Pruning",
+    "chamfer",
+    "cluster_posthoc",
+    "prune",
+    "ward",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
