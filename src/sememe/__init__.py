@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from sememe.corpus import Corpus, Document, read
     from sememe.errors import SememeError
     from sememe.models import Encoder, LanguageModel
+    from sememe.models.cross_encoder import CrossEncoder
+    from sememe.models.multi_vector import MultiVectorEncoder
     from sememe.search import Explanation, Hit, Index
+    from sememe.search.feedback import Feedback
+    from sememe.search.late_interaction import LateInteraction
+    from sememe.search.multi_vector import MultiVectorIndex
 
 _HOMES = {
     "Atoms": "sememe.atoms",
@@ -23,7 +28,12 @@ _HOMES = {
     "Corpus": "sememe.corpus",
     "Document": "sememe.corpus",
     "read": "sememe.corpus",
+    "CrossEncoder": "sememe.models.cross_encoder",
     "Encoder": "sememe.models",
+    "Feedback": "sememe.search.feedback",
+    "LateInteraction": "sememe.search.late_interaction",
+    "MultiVectorEncoder": "sememe.models.multi_vector",
+    "MultiVectorIndex": "sememe.search.multi_vector",
     "LanguageModel": "sememe.models",
     "Explanation": "sememe.search",
     "Hit": "sememe.search",
@@ -35,12 +45,17 @@ __all__ = [
     "Atoms",
     "Bank",
     "Corpus",
+    "CrossEncoder",
     "Document",
     "Encoder",
     "Explanation",
+    "Feedback",
     "Hit",
     "Index",
     "LanguageModel",
+    "LateInteraction",
+    "MultiVectorEncoder",
+    "MultiVectorIndex",
     "SememeError",
     "__version__",
     "harvest",

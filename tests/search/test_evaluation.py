@@ -193,3 +193,24 @@ def test_a_reranker_orders_the_best_and_leaves_the_rest_below(index):
     assert [hit.rank for hit in hits] == list(range(1, 9))
     assert hits[0].parts["length"] == hits[0].score
     assert [report.stage for report in hits.stages][-1] == "rerank"
+
+
+def test_late_interaction_is_the_mean_of_best_products(index):
+    from sememe import LateInteraction
+    from sememe.models.multi_vector import TokenVectors
+
+    class Tokens:
+        """A vector for each word."""
+
+        def encode(self, texts, kind="document", **_):
+            made = []
+            for text in texts:
+                rows = [np.eye(40, dtype=np.float32)[int(word.removeprefix("word"))] for word in text.split()]
+                made.append(TokenVectors(np.stack(rows), np.zeros((len(rows), 2), np.int32)))
+            return made
+
+    hits = index.search("word1 word5 word9", 10, rerank=LateInteraction(Tokens(), depth=100))
+    for hit in hits:
+        shared = {"word1", "word5", "word9"} & set(hit.document.text.split())
+        assert hit.score == pytest.approx(len(shared) / 3)
+    assert hits[0].score >= 2 / 3

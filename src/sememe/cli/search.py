@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sememe.search.expansion import RM3
     from sememe.search.feedback import Feedback
     from sememe.search.hits import Hits
+    from sememe.search.rerank import Reranker
     from sememe.search.second_search import Record
 
 PASSAGE_LINES = 2
@@ -51,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--feedback-k", type=int, metavar="K", help="passages that are fed back (default 3)")
     parser.add_argument("--like", action="append", default=[], metavar="ID", help="a document to search towards")
     parser.add_argument("--unlike", action="append", default=[], metavar="ID", help="a document to search away from")
+    parser.add_argument(
+        "--rerank", metavar="MODEL", help="order the best 50 hits again: late:ENCODER (token vectors) or cross:MODEL"
+    )
     parser.add_argument("--stages", action="store_true", help="show what each stage did")
     evaluation = parser.add_argument_group("evaluation")
     evaluation.add_argument(
@@ -90,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
             explain=atoms,
             steer=steer,
             feedback=_feedback(options),
+            rerank=_reranker(options.rerank),
         )
         n_documents = len(index)
     if options.json:
@@ -136,6 +141,17 @@ def _feedback(options: argparse.Namespace) -> Feedback | RM3 | None:
     method = name if name in METHODS else PrfEncoder.load(name)
     gamma = 0.15 if options.unlike else 0.0
     return Feedback(method, options.feedback_k, gamma=gamma, relevant=options.like, irrelevant=options.unlike)
+
+
+def _reranker(text: str | None) -> Reranker | None:
+    from sememe import CrossEncoder, LateInteraction, MultiVectorEncoder
+
+    kind, _, model = (text or "").partition(":")
+    if text is None:
+        return None
+    if kind not in ("late", "cross") or not model:
+        raise InputError(f"is not a reranker: {text!r}", where="--rerank", hint="Write late:minilm or cross:MODEL")
+    return LateInteraction(MultiVectorEncoder.load(model)) if kind == "late" else CrossEncoder.load(model)
 
 
 def _steering(texts: Sequence[str]) -> dict[int, float]:

@@ -40,6 +40,16 @@ def load_language_model(folder: Path, dtype: Any) -> tuple[Any, Any]:
     return _load(folder, require("transformers", "models").AutoModelForCausalLM, dtype)
 
 
+def load_classifier(folder: Path) -> tuple[Any, Any]:
+    """A transformer with a classification layer, in float32, and its tokenizer.
+
+    Raises:
+        ModelError: transformers cannot load it.
+
+    """
+    return _load(folder, require("transformers", "models").AutoModelForSequenceClassification, "float32")
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """No bars and no load reports from transformers; both come back afterwards."""
