@@ -79,13 +79,13 @@ def _write(folder: Path, n_documents: int | None, n_queries: int) -> str:
 
     from sememe.claims.claim import Setting, shared_folder
     from sememe.claims.p25_crisp import DOCUMENT_TOKENS, QUERY_TOKENS
-    from sememe.claims.running import _cache_folder
+    from sememe.claims.running import cache_folder
     from sememe.claims.token_vectors import encode_tokens_once
     from sememe.corpus import read
     from sememe.models.multi_vector import MultiVectorEncoder
     from sememe.search.collection import read_collection
 
-    cache = _cache_folder(None)
+    cache = cache_folder(None)
     setting = Setting("small", shared_folder(), cache, cache)
     encoder = MultiVectorEncoder.load("minilm", query_length=QUERY_TOKENS, document_length=DOCUMENT_TOKENS)
     documents = list(read(setting.data(DATA)))

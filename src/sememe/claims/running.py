@@ -31,7 +31,7 @@ def run(
     """Run a claim and write `results_dir/ID-SCALE.json`; see `sememe.claims.run_claim`."""
     if scale not in SCALES:
         raise InputError(f"there is no scale {scale!r}", hint=f"Choose from {', '.join(SCALES)}")
-    cache = _cache_folder(work_dir)
+    cache = cache_folder(work_dir)
     work = cache / f"{claim.id}-{scale}" if work_dir is None else cache
     setting = Setting(scale, shared_folder(data_dir), work, cache)
     for name in claim.needs.get(scale, ()):
@@ -79,7 +79,8 @@ def interval(values: Sequence[float]) -> list[float]:
     return [mean - reach, mean + reach]
 
 
-def _cache_folder(given: str | Path | None) -> Path:
+def cache_folder(given: str | Path | None) -> Path:
+    """The folder that claims keep what takes long in: as given, or below the cache folder of Sememe."""
     if given is not None:
         return Path(given)
     return Path(os.environ.get("SEMEME_CACHE", Path.home() / ".cache" / "sememe")) / "claims"

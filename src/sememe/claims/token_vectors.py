@@ -35,6 +35,11 @@ def encode_tokens_once(setting: Setting, encoder: MultiVectorEncoder, texts: Seq
     texts = list(texts)
     folder = setting.cache / "token_vectors" / _key(encoder, texts, kind)
     disk.make_folder(folder.parent)
+    if folder.exists():
+        made = Bank.open(folder)  # without the writer's lock, so that several claims can read at once
+        if len(made) and int(made.documents[-1]) + 1 == len(texts):
+            return made
+        made.close()
     with _writable(folder, encoder) as bank, progress("Encoding tokens", len(texts), unit="texts") as bar:
         done = int(bank.documents[-1]) + 1 if len(bank) else 0
         for start in range(done, len(texts), TEXTS_PER_COMMIT):

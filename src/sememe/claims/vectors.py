@@ -38,6 +38,10 @@ def encode_once(setting: Setting, encoder: Encoder, texts: Sequence[str], *, as_
     folder = setting.cache / "vectors" / _key(encoder, texts, as_queries)
     encode = encoder.encode_query if as_queries else encoder.encode_document
     disk.make_folder(folder.parent)
+    if folder.exists():
+        with Bank.open(folder) as made:  # without the writer's lock, so that several claims can read at once
+            if len(made) == len(texts):
+                return made[:]
     with _bank(folder, encoder) as bank, progress("Encoding", len(texts), unit="texts", done=len(bank)) as bar:
         while len(bank) < len(texts):
             chunk = texts[len(bank) : len(bank) + TEXTS_PER_COMMIT]
