@@ -29,6 +29,7 @@ CLAIMS = {
     "p01_atoms": "sememe.claims.p01_atoms",
     "p09_matryoshka": "sememe.claims.p09_matryoshka",
     "p17_ance_prf": "sememe.claims.p17_ance_prf",
+    "p20_binary_codes": "sememe.claims.p20_binary_codes",
     "p25_crisp": "sememe.claims.p25_crisp",
 }
 """Claim id -> the module that holds it as `CLAIM`; imported only when it is asked for."""

@@ -57,6 +57,8 @@ class Searcher:
     def search(self, queries: Queries, request: Request) -> list[Hits]:
         """See `Index.search` and `Index.search_batch`."""
         request.check(queries)
+        if any(isinstance(query, str) for query in queries) and request.mode != "lexical":
+            self._index.encoder  # noqa: B018  loading it is no part of a search
         k, rerank, clock = request.k, request.rerank, Clock()
         vectors = self._query_vectors(queries, request)
         before = [StageReport("encode", 1, 0, clock.lap() / max(len(queries), 1))] if vectors is not None else []
