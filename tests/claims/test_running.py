@@ -160,6 +160,10 @@ def test_the_interval_covers_the_mean_as_often_as_it_says():
     assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
 
 
+WITHOUT_CHANCE = {"p17_ance_prf", "p25_crisp"}
+"""Nothing is learned in them, so that another seed gives the same figures; their intervals are over queries."""
+
+
 def test_every_claim_is_complete():
     for claim_id in claims.CLAIMS:
         claim = load_claim(claim_id)
@@ -167,7 +171,7 @@ def test_every_claim_is_complete():
         assert set(claim.seeds) == set(claims.SCALES)
         assert claim.threshold
         assert claim.baselines
-        assert len(claim.seeds["small"]) >= 3
+        assert len(claim.seeds["small"]) >= (1 if claim_id in WITHOUT_CHANCE else 3)
 
 
 def test_listing_imports_nothing_heavy(tmp_path):
