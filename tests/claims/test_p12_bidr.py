@@ -16,7 +16,7 @@ from sememe.claims.running import run
 from sememe.claims.trained_heads import Arms
 
 pytest.importorskip("torch")
-COARSE, GROWS, SETS, FINE = (condition.text for condition in CLAIM.threshold)
+COARSE, CODEBOOK, GROWS, SETS, FINE = (condition.text for condition in CLAIM.threshold)
 ONE_SEED = replace(CLAIM, seeds={"tiny": (0,)})
 SMALL = replace(SIZES["tiny"], n_documents=700, n_test=250, n_dev=30, n_bytes=(8, 16), steps=60, fine_bytes=16)
 
@@ -55,10 +55,18 @@ def test_every_row_is_there_and_trained_codes_find_more(run_tiny):
     result = run_tiny()
     figures = result.figures
     for m in (8, 16):
-        for row in ("opq", "stage 0, opq", "stage 0 continued, opq", "contrastive", "codebook only", "opq + rerank"):
+        for row in (
+            "opq",
+            "stage 0, opq",
+            "stage 0 continued, opq",
+            "contrastive",
+            "codebook only",
+            "codebook on untrained vectors",
+        ):
             assert 0 < figures[f"{row}, {m} bytes: recall@10"] <= figures[f"{row}, {m} bytes: recall@100"] <= 1
         gap = figures[f"contrastive, {m} bytes: recall@10"] - figures[f"stage 0 continued, opq, {m} bytes: recall@10"]
         assert figures[f"gap on {TITLES}, {m} bytes, recall@10: difference"] == pytest.approx(gap)
+    assert figures["codebook gap on titles, 8 bytes, recall@10: difference"] > 0
     assert figures["opq, 8 bytes: recall@100"] < figures["opq, 16 bytes: recall@100"] < figures["exact: recall@100"]
     assert figures["bm25: recall@10"] > 0.2
     assert figures["opq + rerank, 16 bytes: mrr@10"] <= figures["exact: mrr@10"] + 0.01
@@ -76,6 +84,7 @@ def test_a_codebook_that_is_not_trained_does_not_pass(run_tiny, monkeypatch):
     monkeypatch.setitem(p12_bidr.SIZES, "tiny", replace(SMALL, n_bytes=(8,), fine_bytes=None))
     result = run_tiny()
     assert not result.conditions[COARSE]
+    assert not result.conditions[CODEBOOK]
     assert not result.holds
 
 
@@ -86,6 +95,8 @@ def figures_of(**changed):
         "gap on titles, 12 bytes, recall@100: difference": [0.02, 0.03],
         "gap on titles, 48 bytes, recall@100: difference": [0.0, 0.01],
         "gap on cisi, 12 bytes, recall@100: difference": [-0.012, -0.004],
+        "codebook gap on titles, 12 bytes, recall@100: low": [0.01, 0.02],
+        "codebook gap on titles, 48 bytes, recall@100: low": [-0.01, 0.0],
         "fine, random walk: mrr@10": [0.6, 0.7],
         "fine, random: mrr@10": [0.5, 0.6],
         "fine, shuffled graph: mrr@10": [0.5, 0.68],
@@ -99,6 +110,7 @@ def figures_of(**changed):
         ({}, None),
         ({"gap on titles, 12 bytes, recall@100: low": [0.01, 0.0]}, COARSE),
         ({"gap on titles, 48 bytes, recall@100: low": [-0.5, -0.5]}, None),
+        ({"codebook gap on titles, 12 bytes, recall@100: low": [0.01, -0.1]}, CODEBOOK),
         ({"gap on titles, 48 bytes, recall@100: difference": [0.02, 0.04]}, GROWS),
         ({"gap on cisi, 12 bytes, recall@100: difference": [-0.03, -0.001]}, SETS),
         ({"fine, random: mrr@10": [0.65, 0.65]}, FINE),
