@@ -58,17 +58,11 @@ def save(
         )
     contents = {ARRAYS: save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})}
     contents.update(files or {})
-    header = {
-        "kind": kind,
-        "format_version": FORMAT_VERSION,
-        "sememe_version": __version__,
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())},
-    }
+    checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
     with disk.new_folder(path) as folder:
         for name, data in contents.items():
             disk.write_file(folder / name, data)
-        whole = {**card, **header}  # a card that was loaded brings the header of its old files
-        disk.write_file(folder / CARD, dump_json({**whole, CHECKSUM: _checksum(whole)}))
+        disk.write_file(folder / CARD, seal(kind, {**card, "files": checksums}))
 
 
 def load(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -128,7 +122,27 @@ def load_card(path: str | Path, kind: str) -> dict[str, Any]:
     return _read_whole(path, lambda: _load_card(path, kind))
 
 
+def seal(kind: str, card: Mapping[str, Any]) -> bytes:
+    """The bytes of a card with its kind, versions and own checksum, for `unseal`."""
+    # A card that was loaded brings an old header along.
+    whole = {**card, "kind": kind, "format_version": FORMAT_VERSION, "sememe_version": __version__}
+    return dump_json({**whole, CHECKSUM: _checksum(whole)})
+
+
 def _load_card(path: Path, kind: str) -> dict[str, Any]:
+    card = unseal(path, kind)
+    if not isinstance(card.get("files"), dict) or ARRAYS not in card["files"]:
+        raise ArtifactError(f"does not list {ARRAYS}", where=str(path / CARD))
+    return card
+
+
+def unseal(path: Path, kind: str) -> dict[str, Any]:
+    """The card that `seal` made, of any folder that holds one.
+
+    Raises:
+        ArtifactError: there is no readable card, or it is of another kind, damaged, or from a newer version.
+
+    """
     if not (path / CARD).is_file():
         raise ArtifactError(f"is not {_a(kind)} folder: it has no {CARD}", where=str(path), hint="Check the path")
     card = load_json(path / CARD)
@@ -148,8 +162,6 @@ def _load_card(path: Path, kind: str) -> dict[str, Any]:
             where=str(path / CARD),
             hint="Make it again, or restore it from a copy",
         )
-    if not isinstance(card.get("files"), dict) or ARRAYS not in card["files"]:
-        raise ArtifactError(f"does not list {ARRAYS}", where=str(path / CARD))
     return card
 
 

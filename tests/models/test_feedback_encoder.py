@@ -192,7 +192,7 @@ def test_damage_is_refused_by_name(encoder, tmp_path):
     with pytest.raises(ArtifactError, match="was edited"):
         PrfEncoder.load(path)
     (path / "card.json").write_text(json.dumps({**card, "kind": "atoms"}))
-    with pytest.raises(ArtifactError, match="kind 'atoms'"):
+    with pytest.raises(ArtifactError, match="not a feedback-encoder"):
         PrfEncoder.load(path)
     (path / "card.json").write_text(json.dumps({**card, "format_version": 99}))
     with pytest.raises(ArtifactError, match="version 99"):

@@ -90,13 +90,13 @@ def test_candidates_are_allowed_distinct_and_good(bank, stages, kind):
     allowed = np.ones(N, bool)
     allowed[::3] = False
     exact = np.where(allowed, queries @ bank[:].T, -np.inf)
-    recalls, at_random = [], 200 / allowed.sum()
+    recalls = []
     for query, scores in zip(queries, exact, strict=True):
         found = stage.candidates(query, 200, allowed)
         assert len(found) == len(set(found.tolist())) == 200
         assert allowed[found].all()
         recalls.append(np.isin(np.argsort(-scores)[:10], found).mean())
-    assert np.mean(recalls) > 3 * at_random * 0.8
+    assert np.mean(recalls) > 0.8  # a third of the allowed rows are proposed
 
 
 @pytest.mark.parametrize("kind", NAMES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,8 @@ from sememe.models.loading import load_transformer
 from sememe.models.pooling import Pooling
 from sememe.models.source import checked, fingerprint_folder
 from sememe.models.transformer import TransformerEncoder
-from sememe.version import __version__
 
 KIND = "feedback-encoder"
-FORMAT_VERSION = 1
 CARD = artifact.CARD
 ENCODER = "encoder"
 
@@ -48,14 +45,8 @@ def write(path: Path, encoder: TransformerEncoder, settings: Settings) -> None:
         _read_card(path)  # only one of its own kind is replaced
     with disk.new_folder(path) as folder:
         encoder.save_pretrained(folder / ENCODER)
-        card = {
-            "kind": KIND,
-            "format_version": FORMAT_VERSION,
-            "sememe_version": __version__,
-            "fingerprint": fingerprint_folder(folder / ENCODER),
-            **settings._asdict(),
-        }
-        disk.write_file(folder / CARD, artifact.dump_json({**card, artifact.CHECKSUM: _checksum(card)}))
+        card = {"fingerprint": fingerprint_folder(folder / ENCODER), **settings._asdict()}
+        disk.write_file(folder / CARD, artifact.seal(KIND, card))
 
 
 def read_encoder(path: Path, device: str | None) -> tuple[TransformerEncoder, Settings]:
@@ -120,27 +111,8 @@ def read_published(folder: Path, device: str | None) -> TransformerEncoder:
 
 
 def _read_card(path: Path) -> dict[str, Any]:
-    if not (path / CARD).is_file():
-        raise ArtifactError(f"is not a feedback encoder's folder: it has no {CARD}", where=str(path))
-    card = artifact.load_json(path / CARD)
-    if card.get("kind") != KIND:
-        raise ArtifactError(f"is of the kind {card.get('kind')!r}, not {KIND!r}", where=str(path))
-    version = card.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise ArtifactError(
-            f"has format version {version}; this Sememe ({__version__}) reads up to {FORMAT_VERSION}",
-            where=str(path),
-            hint="Install a newer Sememe",
-        )
-    checksum = card.pop(artifact.CHECKSUM, None)
-    if checksum != _checksum(card) or not {*Settings._fields, "fingerprint"} <= card.keys():
-        raise ArtifactError(
-            "is damaged or was edited: its own checksum differs",
-            where=str(path / CARD),
-            hint="Make it again, or restore it from a copy",
-        )
+    card = artifact.unseal(path, KIND)
+    missing = sorted({*Settings._fields, "fingerprint"} - card.keys())
+    if missing:
+        raise ArtifactError(f"lacks {missing[0]}", where=str(path / CARD), hint="Make it again")
     return card
-
-
-def _checksum(card: Mapping[str, Any]) -> str:
-    return hashlib.sha256(artifact.dump_json(dict(card))).hexdigest()

@@ -9,6 +9,7 @@ import numpy as np
 
 from sememe import artifact
 from sememe.bank import Bank
+from sememe.search.adaptive import nearest_rows
 from sememe.search.coarse.kinds import CODES, CoarseName, parse_coarse
 from sememe.search.coarse.stage import Coarse
 
@@ -17,7 +18,6 @@ MIN_CANDIDATES = 100
 CANDIDATES_PER_HIT = 10
 TARGET_RECALL = 0.98
 SAMPLED_QUERIES = 200
-_BLOCK_ROWS = 16_384
 
 
 class Shortlist:
@@ -71,7 +71,9 @@ class Shortlist:
         draw = np.random.default_rng(random_state)
         rows = np.sort(draw.choice(alive, min(SAMPLED_QUERIES, len(alive)), replace=False))
         queries, documents = bank[rows], bank.documents
-        truth = _true_top(bank, queries, documents[rows], live, 10)
+        # The rows of a document lie together.
+        own = np.stack([np.searchsorted(documents, documents[rows], side) for side in ("left", "right")], axis=1)
+        truth, _ = nearest_rows(queries, bank, bank.dimensions, 10, allowed=live, own=own, normalize=False)
         while True:
             found = []
             for row, query, true in zip(rows, queries, truth, strict=True):
@@ -109,18 +111,3 @@ class Shortlist:
 def measured_path(path: Path) -> Path:
     """Where what was measured of the codes at `path` is kept."""
     return path.with_name(f"measured-{path.name}")
-
-
-def _true_top(bank: Bank, queries: np.ndarray, own: np.ndarray, live: np.ndarray, k: int) -> list[np.ndarray]:
-    """The `k` best live rows of each query that are not of its own document."""
-    best = [np.zeros((0, 2)) for _ in queries]
-    for start, block in bank.batches(_BLOCK_ROWS):
-        scores = queries @ block.T
-        inside = slice(start, start + len(block))
-        scores[(own[:, None] == bank.documents[inside][None]) | ~live[inside][None]] = -np.inf
-        keep = min(k, len(block))
-        top = np.argpartition(-scores, keep - 1, axis=1)[:, :keep]
-        for number, columns in enumerate(top):
-            merged = np.vstack([best[number], np.column_stack([scores[number, columns], columns + start])])
-            best[number] = merged[np.argsort(-merged[:, 0])][:k]
-    return [rows[np.isfinite(rows[:, 0]), 1].astype(np.int64) for rows in best]

@@ -175,15 +175,10 @@ def made_stages(bank: Bank, names: Sequence[str]) -> Iterator[tuple[str, Measure
 
 def prefix_stages(bank: Bank, dimensions: Sequence[int] | None = None) -> Iterator[tuple[str, Measured]]:
     """Prefixes of all rows for `tune`, made one after the other; by default of 16, 32, ... and all dimensions."""
-    from sememe.search.coarse.prefix import Prefix
-
     if dimensions is None:
         powers = [1 << power for power in range(4, 31) if 1 << power < bank.dimensions]
         dimensions = [*powers, bank.dimensions]
-    for m in dimensions:
-        stage = Prefix.fit(bank, m)
-        stage.extend(bank)
-        yield f"prefix:{m}", stage
+    return made_stages(bank, [f"prefix:{m}" for m in dimensions])
 
 
 def cheapest(points: Sequence[Point]) -> Point:
