@@ -67,7 +67,8 @@ def test_every_row_is_there_and_trained_codes_find_more(run_tiny):
         gap = figures[f"contrastive, {m} bytes: recall@10"] - figures[f"stage 0 continued, opq, {m} bytes: recall@10"]
         assert figures[f"gap on {TITLES}, {m} bytes, recall@10: difference"] == pytest.approx(gap)
     assert figures["codebook gap on titles, 8 bytes, recall@10: difference"] > 0
-    assert figures["opq, 8 bytes: recall@100"] < figures["opq, 16 bytes: recall@100"] < figures["exact: recall@100"]
+    # Sixteen bytes find every title of so few documents on some machines.
+    assert figures["opq, 8 bytes: recall@100"] < figures["opq, 16 bytes: recall@100"] <= figures["exact: recall@100"]
     assert figures["bm25: recall@10"] > 0.2
     assert figures["opq + rerank, 16 bytes: mrr@10"] <= figures["exact: mrr@10"] + 0.01
     assert figures[f"gap on {TITLES}, 8 bytes, recall@10: difference"] > 0

@@ -1,6 +1,7 @@
 """Training sparse autoencoders, with gradients that cost what the active atoms cost.
 
-The dense work of a step is one product, the encoder's. Everything behind the choice of activations is sparse: decoding,
+The dense work of a step is one product, the encoder's, and on many processors that is done in half precision first
+(`sememe.atoms.preactivations`). Everything behind the choice of activations is sparse: decoding,
 the decoder's gradient and the encoder's gradient gather the few rows that are active. A coder
 (`sememe.atoms.coders`) chooses the activations and owns the penalty.
 
@@ -23,6 +24,8 @@ from sememe.atoms.coders import CODERS
 from sememe.atoms.coders.coder import Batch, Coder, Parameters
 from sememe.atoms.config import AtomsConfig
 from sememe.atoms.inner_product import AtomicInnerProduct
+from sememe.atoms.pairs import products_of_pairs, starts_of, sums_of_rows
+from sememe.atoms.preactivations import preactivations
 from sememe.atoms.revival import Revival
 from sememe.atoms.rows import Rows
 from sememe.atoms.space import Space, atomic_space, euclidean_space
@@ -130,55 +133,46 @@ def take_step(x: Any, p: Parameters, coder: Coder, groups: Any) -> Step:
         groups: the part of each atom (n_atoms,).
     """
     torch = require("torch", "models")
-    bag = torch.nn.functional.embedding_bag
     n, n_atoms, m = len(x), len(p["decoder"]), int(groups[-1]) + 1
     centred = x - p["bias"]
-    z = torch.addmm(p["encoder_bias"], centred, p["encoder"].T)
-    entries = coder.select(z, p)
-    del z
-    row, atom = entries.row, entries.atom
+    entries = coder.select(preactivations(centred, p["encoder"], p["encoder_bias"]), p)
+    row, atom, a = entries.row, entries.atom, entries.a
     place = row if m == 1 else row * m + groups[atom]
-    a = entries.a.detach().requires_grad_()
-    parts = bag(atom, p["decoder"], _starts(place, n * m), mode="sum", per_sample_weights=a)
-    residual = centred - parts.detach() if m == 1 else centred[:, None] - parts.detach().view(n, m, -1).cumsum(1)
+    starts = starts_of(place, n * m)
+    parts = sums_of_rows(p["decoder"], starts, atom, a)
+    residual = centred - parts if m == 1 else centred[:, None] - parts.view(n, m, -1).cumsum(1)
     g_parts = residual * (-2.0 / (n * m))
     if m > 1:
         g_parts = g_parts.flip(1).cumsum(1).flip(1)
         residual = residual[:, -1]
     g_x = g_parts if m == 1 else g_parts[:, 0]
     g_out = g_parts.reshape(n * m, -1)
-    (g_a,) = torch.autograd.grad(parts, a, g_out)
-    pull = coder.pull(entries, g_a, Batch(centred, p, _starts(row, n)))
+    g_a = products_of_pairs(g_out, p["decoder"], starts, atom)
+    pull = coder.pull(entries, g_a, Batch(centred, p, starts_of(row, n)))
     order = torch.argsort(atom, stable=True)
-    starts = _starts(atom, n_atoms)
+    starts = starts_of(atom, n_atoms)
     bias_pull = torch.zeros(n_atoms, dtype=x.dtype).index_add_(0, atom, pull.z)
     own = dict(pull.own)
     extra = own.pop("encoder_bias", None)
     found = {
-        "decoder": bag(place[order], g_out, starts, mode="sum", per_sample_weights=a.detach()[order]),
-        "encoder": bag(row[order], centred, starts, mode="sum", per_sample_weights=pull.z[order]),
+        "decoder": sums_of_rows(g_out, starts, place[order], a[order]),
+        "encoder": sums_of_rows(centred, starts, row[order], pull.z[order]),
         "encoder_bias": bias_pull if extra is None else bias_pull + extra,
         "bias": g_x.sum(0) - bias_pull @ p["encoder"],
         **own,
     }
-    fired = atom[entries.a > 0]
+    fired = atom[a > 0]
     return Step(found, float(residual.square().sum()) / n, len(fired) / n, fired, residual, centred)
-
-
-def _starts(sorted_or_not: Any, n: int) -> Any:
-    """Where each of n groups starts when the group numbers are sorted."""
-    torch = require("torch", "models")
-    starts = torch.zeros(n, dtype=torch.long)
-    torch.cumsum(torch.bincount(sorted_or_not, minlength=n)[:-1], 0, out=starts[1:])
-    return starts
 
 
 def _update(p: Parameters, step: Step, optimizer: Any, rate: float) -> None:
     """One step of Adam; atoms keep unit norm, so the part of their gradient along themselves is taken out first."""
+    torch = require("torch", "models")
     for name, parameter in p.items():
         parameter.grad = step.gradients[name]
     decoder = p["decoder"]
-    decoder.grad -= (decoder.grad * decoder).sum(1, keepdim=True) * decoder
+    along = torch.from_numpy(np.einsum("nd,nd->n", decoder.grad.numpy(), decoder.numpy()))
+    decoder.grad.addcmul_(decoder, along[:, None], value=-1)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()

@@ -14,6 +14,7 @@ import numpy as np
 
 from sememe.atoms.coders.coder import Batch, Entries, Parameters, Pull, arrays_of, one_group
 from sememe.atoms.config import AtomsConfig
+from sememe.atoms.preactivations import PreActivations
 from sememe.extras import require
 
 MEMORY = 0.99  # of the running mean
@@ -38,16 +39,14 @@ class BatchTopK:
     def groups(self, n_atoms: int) -> np.ndarray:
         return one_group(n_atoms)
 
-    def select(self, z: Any, p: Parameters) -> Entries:
+    def select(self, z: PreActivations, p: Parameters) -> Entries:
         del p
         torch = require("torch", "models")
         wanted = round(self._k * len(z))
         # Only values near the threshold of earlier batches can be among the largest; if they are too few, all can.
-        above = z > max(0.0, SLACK * self.state["threshold"])
-        row, atom = above.nonzero(as_tuple=True)
+        row, atom, value = z.above(max(0.0, SLACK * self.state["threshold"]))
         if len(row) < wanted:
-            row, atom = (z > 0).nonzero(as_tuple=True)
-        value = z[row, atom]
+            row, atom, value = z.above(0.0)
         if len(value) > wanted:
             chosen = torch.topk(value, wanted, sorted=False).indices.sort().values
             row, atom, value = row[chosen], atom[chosen], value[chosen]

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from sememe.atoms.preactivations import PreActivations
+
 GAIN = 0.03
 
 Parameters = dict[str, Any]
@@ -49,7 +51,7 @@ class Batch(NamedTuple):
     Attributes:
         centred: the vectors without the bias (n, d).
         p: the parameters.
-        starts: where the entries of each vector start (n,).
+        starts: where the entries of each vector start, and their number (n + 1,).
     """
 
     centred: Any
@@ -74,8 +76,8 @@ class Coder(Protocol):
     def groups(self, n_atoms: int) -> np.ndarray:
         """The nested group of each atom (n_atoms,), ascending from 0; all 0 when the dictionary is one."""
 
-    def select(self, z: Any, p: Parameters) -> Entries:
-        """Choose the activations of a batch from its pre-activations z (n, n_atoms)."""
+    def select(self, z: PreActivations, p: Parameters) -> Entries:
+        """Choose the activations of a batch from its pre-activations."""
 
     def pull(self, entries: Entries, g_a: Any, batch: Batch) -> Pull:
         """Turn the gradient of the mean squared error by `a` (m,) into gradients of the whole loss."""

@@ -18,6 +18,8 @@ import numpy as np
 
 from sememe.atoms.coders.coder import Batch, Entries, Parameters, Pull, first_thresholds, nudge, one_group
 from sememe.atoms.config import AtomsConfig
+from sememe.atoms.pairs import products_of_pairs, sums_of_rows
+from sememe.atoms.preactivations import PreActivations
 from sememe.extras import require
 
 FIRST_PENALTY = 0.02
@@ -41,21 +43,18 @@ class Gated:
     def groups(self, n_atoms: int) -> np.ndarray:
         return one_group(n_atoms)
 
-    def select(self, z: Any, p: Parameters) -> Entries:
-        row, atom = (z > 0).nonzero(as_tuple=True)
-        gate = z[row, atom]
+    def select(self, z: PreActivations, p: Parameters) -> Entries:
+        row, atom, gate = z.above(0.0)
         u = gate - p["encoder_bias"][atom]
         amplitude = p["log_gain"].exp()[atom] * u + p["amplitude_bias"][atom]
         return Entries(row, atom, gate, amplitude.clamp(min=0))
 
     def pull(self, entries: Entries, g_a: Any, batch: Batch) -> Pull:
         torch = require("torch", "models")
-        bag = torch.nn.functional.embedding_bag
         p, n, atom = batch.p, len(batch.centred), entries.atom
-        gate = entries.value.clone().requires_grad_()
-        decoded = bag(atom, p["decoder"], batch.starts, mode="sum", per_sample_weights=gate)
-        (g_gate,) = torch.autograd.grad(decoded, gate, (batch.centred - decoded.detach()) * (-2.0 / n))
-        g_gate = g_gate + self.state["penalty"] / n
+        decoded = sums_of_rows(p["decoder"], batch.starts, atom, entries.value)
+        g_decoded = (batch.centred - decoded) * (-2.0 / n)
+        g_gate = products_of_pairs(g_decoded, p["decoder"], batch.starts, atom) + self.state["penalty"] / n
         g_amplitude = g_a * (entries.a > 0)
         gain = p["log_gain"].exp()[atom]
         u = entries.value - p["encoder_bias"][atom]

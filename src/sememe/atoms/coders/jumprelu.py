@@ -15,6 +15,7 @@ import numpy as np
 
 from sememe.atoms.coders.coder import Batch, Entries, Parameters, Pull, arrays_of, one_group
 from sememe.atoms.config import AtomsConfig
+from sememe.atoms.preactivations import PreActivations
 from sememe.extras import require
 
 FIRST_THRESHOLD = 0.1  # in units of the data's root mean squared norm, to which the penalty also refers
@@ -38,11 +39,10 @@ class JumpReLU:
     def groups(self, n_atoms: int) -> np.ndarray:
         return one_group(n_atoms)
 
-    def select(self, z: Any, p: Parameters) -> Entries:
+    def select(self, z: PreActivations, p: Parameters) -> Entries:
         thresholds = p["log_thresholds"].exp()
         # Pre-activations are rectified first, so nothing below zero is ever active or pulls at a threshold.
-        row, atom = (z > (thresholds - self._half).clamp(min=0)).nonzero(as_tuple=True)
-        value = z[row, atom]
+        row, atom, value = z.above((thresholds - self._half).clamp(min=0))
         return Entries(row, atom, value, value * (value >= thresholds[atom]))
 
     def pull(self, entries: Entries, g_a: Any, batch: Batch) -> Pull:

@@ -14,6 +14,7 @@ import numpy as np
 
 from sememe.atoms.coders.coder import Batch, Entries, Parameters, Pull, arrays_of, first_thresholds, nudge, one_group
 from sememe.atoms.config import AtomsConfig
+from sememe.atoms.preactivations import PreActivations
 from sememe.extras import require
 
 FIRST_PENALTY = 0.02
@@ -36,10 +37,9 @@ class ReLU:
     def groups(self, n_atoms: int) -> np.ndarray:
         return one_group(n_atoms)
 
-    def select(self, z: Any, p: Parameters) -> Entries:
+    def select(self, z: PreActivations, p: Parameters) -> Entries:
         del p
-        row, atom = (z > 0).nonzero(as_tuple=True)
-        value = z[row, atom]
+        row, atom, value = z.above(0.0)
         return Entries(row, atom, value, value)
 
     def pull(self, entries: Entries, g_a: Any, batch: Batch) -> Pull:

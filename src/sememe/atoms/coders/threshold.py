@@ -20,6 +20,7 @@ import numpy as np
 
 from sememe.atoms.coders.coder import Batch, Entries, Parameters, Pull, arrays_of, first_thresholds, nudge, one_group
 from sememe.atoms.config import AtomsConfig
+from sememe.atoms.preactivations import PreActivations
 from sememe.extras import require
 
 
@@ -39,11 +40,10 @@ class Threshold:
     def groups(self, n_atoms: int) -> np.ndarray:
         return one_group(n_atoms)
 
-    def select(self, z: Any, p: Parameters) -> Entries:
+    def select(self, z: PreActivations, p: Parameters) -> Entries:
         thresholds = p["log_thresholds"].exp()
         half = self._bandwidth * thresholds / 2
-        row, atom = (z > thresholds - half).nonzero(as_tuple=True)
-        value = z[row, atom]
+        row, atom, value = z.above(thresholds - half)
         return Entries(row, atom, value, value * (value >= thresholds[atom]))
 
     def pull(self, entries: Entries, g_a: Any, batch: Batch) -> Pull:

@@ -13,7 +13,7 @@ import numpy as np
 
 from sememe.atoms.coders.coder import Batch, Entries, Parameters, Pull, arrays_of, one_group
 from sememe.atoms.config import AtomsConfig
-from sememe.extras import require
+from sememe.atoms.preactivations import PreActivations
 
 
 class TopK:
@@ -31,16 +31,12 @@ class TopK:
     def groups(self, n_atoms: int) -> np.ndarray:
         return one_group(n_atoms)
 
-    def select(self, z: Any, p: Parameters) -> Entries:
+    def select(self, z: PreActivations, p: Parameters) -> Entries:
         del p
-        torch = require("torch", "models")
-        value, atom = torch.topk(z, self.k, dim=1, sorted=False)
-        atom, order = atom.sort(dim=1)
-        value = value.gather(1, order).flatten()
-        row = torch.arange(len(atom)).repeat_interleave(self.k)
+        row, atom, value = z.top(self.k)
         positive = value > 0
         value = value[positive]
-        return Entries(row[positive], atom.flatten()[positive], value, value)
+        return Entries(row[positive], atom[positive], value, value)
 
     def pull(self, entries: Entries, g_a: Any, batch: Batch) -> Pull:
         del entries, batch
