@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import shutil
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from faults import ERRORS, KILLS, contents, count_points, fault, killed_at, leftovers
+from hash_encoder import HashTokens
 from sememe import Document
 from sememe.bank import Bank
 from sememe.errors import ArtifactError, InputError, LockedError, ModelError
@@ -25,35 +25,6 @@ from sememe.search.multi_vector.lists import Lists
 pytest.importorskip("torch")
 WORDS = ["red", "green", "blue", "cat", "dog", "bird", "runs", "sleeps", "flies", "over", "under", "big", "house"]
 QUERIES = ["red cat", "the big house", "bird flies over a dog", "nothing known"]
-
-
-class HashTokens:
-    """A token encoder without a model: a word's vector is its own direction and a little of its neighbours'."""
-
-    name = "hash-tokens"
-    fingerprint = "hash-tokens-1"
-    pruning: str | None = None
-    query_length, document_length = 32, 512
-
-    def __init__(self, dimensions: int = 16) -> None:
-        self.dimensions = dimensions
-
-    def encode(self, texts, kind):
-        return [self._one(text, kind) for text in texts]
-
-    def _one(self, text, kind):
-        spans, start = [(0, 0)], 0
-        for word in text.replace("\n", " ").split(" "):
-            if word:
-                spans.append((start, start + len(word)))
-            start += len(word) + 1
-        directions = np.stack([self._direction(f"[{kind}]")] + [self._direction(text[s:e]) for s, e in spans[1:]])
-        mixed = directions + 0.3 * np.roll(directions, 1, axis=0)
-        vectors = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
-        return TokenVectors(vectors.astype(np.float32), np.asarray(spans, np.int32))
-
-    def _direction(self, word):
-        return np.random.default_rng(zlib.crc32(word.lower().encode())).standard_normal(self.dimensions)
 
 
 def make_documents(n: int, seed: int = 0, prefix: str = "d", longest: int = 12) -> list[Document]:
@@ -178,7 +149,7 @@ def test_all_candidates_are_all_documents(tmp_path):
 
 def test_candidates_hold_the_best(tmp_path):
     with build(tmp_path / "i", make_documents(600, longest=30), coarse="lists") as index:
-        assert index.info()["coarse"] == "lists"
+        assert index.info()["coarse"]["kind"] == "lists"
         shares = []
         for query in QUERIES[:3]:
             best = {document_id for document_id, _ in brute_force(index, query)[:10]}
@@ -243,7 +214,7 @@ def test_lists_of_another_state_are_not_used(tmp_path):
 
 
 def test_small_collections_are_scanned(index):
-    assert index.info()["coarse"] == "exact"
+    assert index.info()["coarse"] == {"kind": "exact"}
     with pytest.raises(InputError, match="no first stage"):
         index.candidates("red cat", 10)
 

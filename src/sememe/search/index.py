@@ -23,7 +23,7 @@ from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback
 from sememe.search.filters import Filter
 from sememe.search.generation import Generation
-from sememe.search.hits import Hits
+from sememe.search.hits import Hit, Hits
 from sememe.search.learning import learn_atoms
 from sememe.search.manifest import MANIFEST, Manifest
 from sememe.search.parts import Parts
@@ -296,7 +296,7 @@ class Index:
         steer: Mapping[int, float] | None = None,
         feedback: Feedback | RM3 | None = None,
         rerank: Reranker | None = None,
-    ) -> Hits:
+    ) -> Hits[Hit]:
         """Find the documents that answer a query best.
 
         Args:
@@ -333,7 +333,7 @@ class Index:
         steer: Mapping[int, float] | None = None,
         feedback: Feedback | RM3 | None = None,
         rerank: Reranker | None = None,
-    ) -> list[Hits]:
+    ) -> list[Hits[Hit]]:
         """`search` for many queries at once: they are encoded and scored together."""
         request = Request(k, mode, where, explain, steer, feedback, rerank)
         return Searcher(self, self._generation, self._parts).search(queries, request)

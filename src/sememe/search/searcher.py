@@ -13,7 +13,7 @@ from sememe.search.dense import Ranking, rank_exact, rank_shortlist, rescore
 from sememe.search.expansion import RM3
 from sememe.search.explaining import explain_rows, steered
 from sememe.search.feedback import Feedback
-from sememe.search.filters import Filter, check_filter, matches
+from sememe.search.filters import allowed_documents
 from sememe.search.fusion import reciprocal_rank_fusion, top_items
 from sememe.search.generation import Generation
 from sememe.search.hits import Hit, Hits
@@ -54,7 +54,7 @@ class Searcher:
     def __init__(self, index: Index, generation: Generation, parts: Parts) -> None:
         self._index, self._generation, self._parts = index, generation, parts
 
-    def search(self, queries: Queries, request: Request) -> list[Hits]:
+    def search(self, queries: Queries, request: Request) -> list[Hits[Hit]]:
         """See `Index.search` and `Index.search_batch`."""
         request.check(queries)
         if any(isinstance(query, str) for query in queries) and request.mode != "lexical":
@@ -117,7 +117,8 @@ class Searcher:
         return found, moved, [answer.record for answer in answers]
 
     def _ranked(self, queries: Queries, vectors: np.ndarray | None, k: int, request: Request) -> Iterator[Ranked]:
-        allowed, mode = self._allowed(request.where), request.mode
+        live, records, mode = self._generation.live, self._generation.records, request.mode
+        allowed = allowed_documents(request.where, live, records.metadata)
         if vectors is None:
             expansion = request.feedback if isinstance(request.feedback, RM3) else None
             yield from (self._by_words(str(query), allowed, k, expansion) for query in queries)
@@ -152,17 +153,6 @@ class Searcher:
                 raise InputError(f"query {number} holds NaN or infinity")
             rows.append(row)
         return np.stack(rows) if rows else np.zeros((0, dimensions), np.float32)
-
-    def _allowed(self, where: Filter | None) -> np.ndarray:
-        live = self._generation.live
-        if not where:
-            return live
-        check_filter(where)
-        allowed = np.zeros(len(live), bool)
-        ordinals = np.flatnonzero(live)
-        found = [matches(metadata, where) for metadata in self._generation.records.metadata(ordinals.tolist())]
-        allowed[ordinals] = found
-        return allowed
 
     def _rank(self, queries: Queries, vectors: np.ndarray, allowed: np.ndarray, k: int) -> Iterable[Ranking]:
         bank, starts = self._generation.bank, self._generation.starts
@@ -232,7 +222,7 @@ class Searcher:
         records = self._generation.records
         return Hit(records[found.ordinal], found.score, rank, found.row, records.window(found.row), found.parts)
 
-    def _explained(self, hits: Hits, vector: np.ndarray, atoms: Atoms) -> Hits:
+    def _explained(self, hits: Hits[Hit], vector: np.ndarray, atoms: Atoms) -> Hits[Hit]:
         if not hits:
             return hits
         clock = Clock()

@@ -87,6 +87,16 @@ class MultiVectorHit:
     rank: int
     explanation: MaxSimExplanation | None = None
 
+    @property
+    def parts(self) -> dict[str, float]:
+        """The scores that went into `score`."""
+        return {"maxsim": self.score}
+
+    @property
+    def passage(self) -> str:
+        """The document's text; it was read as far as the encoder reads."""
+        return self.document.text
+
 
 def words_of(text: str, tokens: np.ndarray, n_vectors: int) -> list[tuple[str, ...]]:
     """The words that each vector of a text stands for, in the order of the text, every place once.
