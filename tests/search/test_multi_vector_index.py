@@ -19,7 +19,7 @@ from sememe.bank import Bank
 from sememe.errors import ArtifactError, InputError, LockedError, ModelError
 from sememe.models.multi_vector import TokenVectors
 from sememe.search.multi_vector import MultiVectorIndex
-from sememe.search.multi_vector.explaining import SPECIAL, words_of
+from sememe.search.multi_vector.explaining import SPECIAL, Match, MaxSimExplanation, words_of
 from sememe.search.multi_vector.lists import Lists
 
 pytest.importorskip("torch")
@@ -117,6 +117,9 @@ def test_shares_sum_to_the_score_exactly(tmp_path, pruning):
                 assert all(match.query_words and match.document_words for match in hit.explanation.matches)
                 parts = hit.explanation.as_dict()["matches"]
                 assert math.fsum(part["share"] for part in parts) == hit.score
+                words = hit.explanation.by_words()
+                assert math.fsum(word.share for word in words) == pytest.approx(hit.score, abs=1e-12)
+                assert len({word.words for word in words}) == len(words)
 
 
 def test_a_word_finds_itself(tmp_path):
@@ -126,6 +129,8 @@ def test_a_word_finds_itself(tmp_path):
         assert hit.document.id == "a"
         assert [match.query_words for match in hit.explanation.matches] == [(SPECIAL,), ("green",), ("house",)]
         assert hit.explanation.matches[2].document_words == ("house",)
+        assert [share.words for share in hit.explanation.by_words()] == [("green",), ("house",), (SPECIAL,)]
+        assert hit.explanation.by_words()[1][1:] == (("house",), hit.explanation.matches[2].share)
         assert hit.explanation.top(1)[0].share == max(match.share for match in hit.explanation.matches)
 
 
@@ -494,3 +499,38 @@ def test_nothing_is_found_in_nothing(tmp_path):
         assert index.search("red cat") == []
         index.add(make_documents(2))
         assert len(index.search("red cat")) == 2
+
+
+def test_vectors_of_the_same_words_are_taken_together():
+    pieces = [
+        Match((SPECIAL,), (SPECIAL,), 0, 0.5),
+        Match(("hypersonic",), ("hypersonic",), 1, 0.75),
+        Match(("flow",), ("flow", "air"), 2, 0.25),
+        Match(("hypersonic",), ("hypersonic", "body"), 3, -0.125),
+    ]
+    assert MaxSimExplanation(tuple(pieces)).by_words() == [
+        (("hypersonic",), ("hypersonic", "body"), 0.625),
+        (("flow",), ("flow", "air"), 0.25),
+        ((SPECIAL,), (SPECIAL,), 0.5),
+    ]
+
+
+def test_a_filter_leaves_what_brute_force_over_the_rest_finds(tmp_path):
+    with build(tmp_path / "i", make_documents(300, longest=30), coarse="lists") as index:
+        index.delete(["d250"])
+        allowed = {f"d{i}" for i in range(240, 300)} - {"d250"}
+        expected = [pair for pair in brute_force(index, "red cat") if pair[0] in allowed]
+        for view in (index, index.using("exact")):
+            hits = view.search("red cat", 100, where={"year": {">=": 2240}})
+            assert [hit.document.id for hit in hits] == [document_id for document_id, _ in expected]
+            assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=1e-9)
+        assert [stage.stage for stage in index.search("red cat").stages] == [
+            "encode",
+            "lists",
+            "maxsim",
+            "fine",
+            "read",
+        ]
+        assert index.info()["coarse"]["kind"] == "lists"
+        with pytest.raises(InputError, match="coarse must be one of"):
+            index.using("pq:8")

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 PASSAGE_LINES = 2
 SHOWN_ATOMS = 4
-SHOWN_MATCHES = 6
 SHOWN_WORDS = 3
 
 
@@ -47,7 +46,7 @@ def print_hits(hits: Sequence[Hit | MultiVectorHit], n_documents: int, note: str
         for line in passage.wrap(out, out.width - 5)[:PASSAGE_LINES]:
             out.print(Text("     ") + Text(line.plain.strip()))
         if hit.explanation is not None:
-            out.print(_explanation_line(hit.explanation), no_wrap=False)
+            out.print(_explanation_line(hit.explanation, out.width), no_wrap=False)
         out.print()
     if not hits:
         out.print(f"Nothing found in {n_documents:,} documents.")
@@ -83,21 +82,19 @@ def _as_dict(hit: Any) -> dict[str, Any]:
     }
 
 
-def _explanation_line(explanation: Explanation | MaxSimExplanation) -> Any:
+def _explanation_line(explanation: Explanation | MaxSimExplanation, width: int) -> Any:
     from rich.padding import Padding
-    from rich.text import Text
 
     from sememe.search.hits import Explanation
 
-    line = Text()
-    if isinstance(explanation, Explanation):
-        _add_atoms(line, explanation)
-    else:
-        _add_matches(line, explanation)
+    line = _atoms_line(explanation) if isinstance(explanation, Explanation) else _words_lines(explanation, width - 5)
     return Padding(line, (0, 0, 0, 5), expand=False)
 
 
-def _add_atoms(line: Any, explanation: Explanation) -> None:
+def _atoms_line(explanation: Explanation) -> Any:
+    from rich.text import Text
+
+    line = Text()
     shown = explanation.top(SHOWN_ATOMS)
     for part in shown:
         line.append(f"{part.contribution:+.3f} ", style="green" if part.contribution >= 0 else "red")
@@ -107,23 +104,27 @@ def _add_atoms(line: Any, explanation: Explanation) -> None:
         remainder = float(explanation.contributions[len(shown) :].sum())
         line.append(f"{remainder:+.3f} {rest} more atoms   ", style="dim")
     line.append(f"{explanation.bias:+.3f} bias   {explanation.residual:+.3f} residual", style="dim")
+    return line
 
 
-def _add_matches(line: Any, explanation: MaxSimExplanation) -> None:
-    shown = explanation.top(SHOWN_MATCHES)
-    for match in shown:
-        line.append(f"{match.share:+.3f} ", style="green" if match.share >= 0 else "red")
-        line.append(f"{_words(match.query_words)} > {_words(match.document_words)}   ")
-    rest = len(explanation.matches) - len(shown)
-    if rest > 0:
-        remainder = explanation.score - sum(match.share for match in shown)
-        line.append(f"{remainder:+.3f} {rest} more vectors of the query", style="dim")
+def _words_lines(explanation: MaxSimExplanation, width: int) -> Any:
+    """What each word of the query adds, as many to a line as fit."""
+    from rich.text import Text
+
+    lines, line = Text(), Text()
+    for share in explanation.by_words():
+        piece = Text(f"{share.share:+.3f} ", style="green" if share.share >= 0 else "red")
+        piece.append(f"{_words(share.words)} > {_words(share.found)}", style="default")
+        if line.cell_len + piece.cell_len + 3 > width and line:
+            lines.append(line).append("\n")
+            line = Text()
+        line.append("   " if line else "").append(piece)
+    return lines.append(line)
 
 
 def _words(words: Sequence[str]) -> str:
-    """The different words of a vector, the first few of them."""
-    different = list(dict.fromkeys(words))
-    return " ".join(different[:SHOWN_WORDS]) + (" ..." if len(different) > SHOWN_WORDS else "")
+    """The first few of a vector's words."""
+    return " ".join(words[:SHOWN_WORDS]) + (" ..." if len(words) > SHOWN_WORDS else "")
 
 
 def _one_line(text: str) -> str:
