@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 def run_evaluation(options: argparse.Namespace) -> int:
     """Measure pipelines on a test collection and print the table."""
+    from sememe.search.coarse.kinds import split_names
     from sememe.search.evaluation import evaluate, index_for
     from sememe.search.pipeline import default_pipelines
 
     with index_for(options.eval, options.index, options.encoder) as index:
-        compared = options.compare.split(",") if options.compare is not None else default_pipelines(index)
-        names = [name.strip() for name in compared if name.strip()]
+        names = default_pipelines(index) if options.compare is None else split_names(options.compare)
         report = evaluate(index, options.eval, names, split=options.split, runs=options.runs)
     if options.json:
         comparisons = {

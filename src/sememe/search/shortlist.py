@@ -10,7 +10,7 @@ import numpy as np
 from sememe import artifact
 from sememe.bank import Bank
 from sememe.search.adaptive import nearest_rows
-from sememe.search.coarse.kinds import CODES, CoarseName, parse_coarse
+from sememe.search.coarse.kinds import CODES, CoarseName, fit_stage, parse_coarse
 from sememe.search.coarse.stage import Coarse
 
 KIND = "measured-coarse"
@@ -48,8 +48,7 @@ class Shortlist:
             per_hit: rows to propose for each hit; 0 to double them until recall@10 reaches 0.98.
 
         """
-        stage = CODES[name.kind].fit(bank, name.parameter)
-        return cls.around(name, stage, bank, live, per_hit)
+        return cls.around(name, fit_stage(name, bank), bank, live, per_hit)
 
     @classmethod
     def around(cls, name: CoarseName, stage: Coarse, bank: Bank, live: np.ndarray, per_hit: int = 0) -> Self:
