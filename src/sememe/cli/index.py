@@ -30,7 +30,8 @@ def parser() -> argparse.ArgumentParser:
         "sememe index papers.jsonl --path my.index\n"
         "  sememe index python:stdlib --path docs.index --resume --coarse pq:48\n"
         "  sememe index papers.jsonl --path tokens.index --multi-vector --pruning C8x32\n"
-        "  sememe index tune --path my.index --recall 0.98   (see sememe index tune --help)",
+        "  sememe index tune --path my.index --recall 0.98   (see sememe index tune --help)\n"
+        "  sememe index optimize --path my.index --bytes 12",
     )
     parser.add_argument("source", nargs="?", help="a file, a folder, a BEIR folder, -, python:NAME or a hub data set")
     parser.add_argument("--path", required=True, type=Path, help="the folder of the index")
@@ -138,7 +139,10 @@ def _facts(info: dict[str, Any]) -> list[tuple[str, object]]:
         vectors += f", {_kept(info)}"
         name += f", {encoder['query_length']} tokens of a query and {encoder['document_length']} of a document"
         memory = f", {size(coarse['bytes'])} in memory" if "bytes" in coarse else ""
-    return [("vectors", vectors), ("encoder", name), ("first stage", f"{coarse['kind']}{memory}{recall}")]
+    learned = ""
+    if "learned" in coarse:
+        learned = f", {coarse['learned']['bytes']} bytes a vector from {coarse['learned']['pairs_learned']:,} pairs"
+    return [("vectors", vectors), ("encoder", name), ("first stage", f"{coarse['kind']}{learned}{memory}{recall}")]
 
 
 def _kept(info: dict[str, Any]) -> str:

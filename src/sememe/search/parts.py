@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sememe.search.coarse.kinds import CODES, CoarseName, parse_coarse
+from sememe.search.coarse.kinds import CODES, LEARNED, CoarseName, parse_coarse
 from sememe.search.generation import Generation
+from sememe.search.learned_stage import Learned, has_learned, load_learned
 from sememe.search.lexical import Lexical
 from sememe.search.manifest import Manifest
 from sememe.search.shortlist import Shortlist, measured_path
@@ -27,12 +28,13 @@ class Parts:
 
     def __init__(self, manifest: Manifest, index: Path, generation: Generation) -> None:
         self._config = manifest.config
-        self._folder = manifest.folder(index)
+        self._index, self._folder = index, manifest.folder(index)
         self._generation = generation
         self._lexical: Lexical | None = None
         self._lexical_state = -1
         self._shortlist: Shortlist | None = None
         self._shortlist_state = -1
+        self._learned: Learned | None = None
 
     def lexical(self) -> Lexical:
         """BM25 over the live documents; its items are their places among `live_ordinals`."""
@@ -52,7 +54,7 @@ class Parts:
 
     def shortlist(self) -> Shortlist | None:
         """The first stage with codes of all rows; None when it holds none (`exact`, `lexical`)."""
-        if self.coarse.kind not in CODES or not len(self._generation.bank):
+        if self.coarse.kind not in (*CODES, LEARNED) or not len(self._generation.bank):
             return None
         if self._shortlist is None or self._shortlist_state != self._generation.state:
             self._shortlist = self._current_shortlist(self._shortlist)
@@ -66,7 +68,19 @@ class Parts:
     def coarse_card(self) -> dict[str, Any]:
         """The kind of first stage; if it has codes also their memory and measured recall."""
         shortlist = self.shortlist()
-        return {"kind": str(self.coarse)} if shortlist is None else shortlist.card()
+        card = {"kind": str(self.coarse)} if shortlist is None else shortlist.card()
+        return {**card, "learned": self.learned().card["measured"]} if self.coarse.kind == LEARNED else card
+
+    def learned(self) -> Learned:
+        """What was learned for this index.
+
+        Raises:
+            ArtifactError: nothing was.
+
+        """
+        if self._learned is None:
+            self._learned = load_learned(self._index)
+        return self._learned
 
     def save(self) -> None:
         """Write what is missing for the present state and delete what is stale."""
@@ -91,6 +105,8 @@ class Parts:
             Lexical.load(self._lexical_path)
         if self._coarse_path.exists():
             Shortlist.load(self._coarse_path)
+        if has_learned(self._index):
+            load_learned(self._index)
 
     @property
     def _lexical_path(self) -> Path:
@@ -102,7 +118,8 @@ class Parts:
 
     @property
     def _coarse_suffix(self) -> str:
-        return str(self.coarse).translate(str.maketrans(":,", "--"))
+        suffix = str(self.coarse).translate(str.maketrans(":,", "--"))
+        return f"{suffix}-{self.learned().fingerprint[:16]}" if self.coarse.kind == LEARNED else suffix
 
     def _make_lexical(self) -> Lexical:
         records = self._generation.records
@@ -118,6 +135,8 @@ class Parts:
             held = Shortlist.load(self._coarse_path)
         elif held is None and saved:
             held = Shortlist.load(saved[-1])
+        if held is None and self.coarse.kind == LEARNED:
+            return Shortlist.around(self.coarse, self.learned().stage, bank, live, asked)
         if held is None:
             return Shortlist.fit(self.coarse, bank, live, asked)
         held.stage.extend(bank)

@@ -77,7 +77,7 @@ class Searcher:
             return answers
         return [self._explained(hits, vector, request.explain) for hits, vector in zip(answers, vectors, strict=True)]
 
-    def rank(self, queries: Sequence[str], request: Request) -> list[dict[str, float]]:
+    def rank(self, queries: Queries, request: Request) -> list[dict[str, float]]:
         """See `Index.rank_batch`."""
         request.check(queries)
         ids = self._generation.records.ids

@@ -10,7 +10,7 @@ import numpy as np
 from sememe import artifact
 from sememe.bank import Bank
 from sememe.search.adaptive import nearest_rows
-from sememe.search.coarse.kinds import CODES, CoarseName, fit_stage, parse_coarse
+from sememe.search.coarse.kinds import CoarseName, fit_stage, parse_coarse, stage_class
 from sememe.search.coarse.stage import Coarse
 
 KIND = "measured-coarse"
@@ -113,7 +113,7 @@ class Shortlist:
         """
         _, measured = artifact.load(measured_path(path), KIND)
         name = parse_coarse(measured["name"])
-        shortlist = cls(name, CODES[name.kind].load(path), measured["asked"])
+        shortlist = cls(name, stage_class(name).load(path), measured["asked"])
         shortlist.per_hit, shortlist.recall = measured["per_hit"], measured["recall@10"]
         return shortlist
 

@@ -29,7 +29,10 @@ CODES: dict[str, type[Coarse]] = {
     "itq": IterativeQuantization,
 }
 """Kinds that hold a code for every row."""
-WITHOUT_CODES = ("auto", "exact", "lexical")
+LEARNED = "learned"
+"""The product codes that `Index.adopt` keeps; what they were learned from is not the vectors alone."""
+WITHOUT_CODES = ("auto", "exact", "lexical", LEARNED)
+"""Names that take no number and cannot be learned by `fit_stage`."""
 COARSE_HELP = (
     "auto, exact, lexical, binary, pq:BYTES, ivf:CELLS, prefix:DIMENSIONS, funnel:DIMENSIONS,DIMENSIONS, atoms:ATOMS, "
     "sign, lsh:BITS, itq:BITS"
@@ -67,6 +70,11 @@ def parse_coarse(text: str) -> CoarseName:
         raise InputError(f"is not a first stage: {text!r}", where="coarse", hint=f"Choose from {COARSE_HELP}")
     values = tuple(map(int, numbers))
     return CoarseName(kind, values if kind == Funnel.kind else values[0])
+
+
+def stage_class(name: CoarseName) -> type[Coarse]:
+    """The class of a stage that holds codes."""
+    return ProductCodes if name.kind == LEARNED else CODES[name.kind]
 
 
 def split_names(text: str) -> list[str]:
