@@ -112,12 +112,19 @@ class Hits(list[AnyHit], Generic[AnyHit]):
     Attributes:
         stages: one report a stage, in the order in which they ran.
         feedback: what relevance feedback did to the query, when it was asked for.
+        vector: what dense scores are products with, steered and moved by feedback; shape (d,). None where there is
+            none.
 
     """
 
     def __init__(
-        self, hits: Iterable[AnyHit] = (), stages: Sequence[StageReport] = (), feedback: Record | None = None
+        self,
+        hits: Iterable[AnyHit] = (),
+        stages: Sequence[StageReport] = (),
+        feedback: Record | None = None,
+        vector: np.ndarray | None = None,
     ) -> None:
         super().__init__(hits)
         self.stages = tuple(stages)
         self.feedback = feedback
+        self.vector = vector

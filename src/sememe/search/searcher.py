@@ -65,17 +65,17 @@ class Searcher:
         depth = k if rerank is None else max(k, rerank.depth)
         ranked, vectors, records = self._ranked_with_feedback(queries, vectors, depth, request)
         answers = []
-        for query, found, record in zip(queries, ranked, records, strict=True):
+        for number, (query, found, record) in enumerate(zip(queries, ranked, records, strict=True)):
             clock.lap()
             hits = [self._hit(one, rank) for rank, one in enumerate(found.documents, start=1)]
             stages = [*before, *found.stages, StageReport("read", len(hits), 0, clock.lap())]
             if rerank is not None:
                 hits = reranked(rerank, str(query), hits, k)
                 stages.append(StageReport("rerank", len(hits), 0, clock.lap()))
-            answers.append(Hits(hits, stages, record))
-        if request.explain is None or vectors is None:
+            answers.append(Hits(hits, stages, record, None if vectors is None else vectors[number]))
+        if request.explain is None:
             return answers
-        return [self._explained(hits, vector, request.explain) for hits, vector in zip(answers, vectors, strict=True)]
+        return [self._explained(hits, request.explain) for hits in answers]
 
     def rank(self, queries: Queries, request: Request) -> list[dict[str, float]]:
         """See `Index.rank_batch`."""
@@ -222,13 +222,14 @@ class Searcher:
         records = self._generation.records
         return Hit(records[found.ordinal], found.score, rank, found.row, records.window(found.row), found.parts)
 
-    def _explained(self, hits: Hits[Hit], vector: np.ndarray, atoms: Atoms) -> Hits[Hit]:
-        if not hits:
+    def _explained(self, hits: Hits[Hit], atoms: Atoms) -> Hits[Hit]:
+        if not hits or hits.vector is None:
             return hits
         clock = Clock()
-        explanations = explain_rows(atoms, vector, self._generation.bank[[hit.row for hit in hits]])
+        explanations = explain_rows(atoms, hits.vector, self._generation.bank[[hit.row for hit in hits]])
         explained = [replace(hit, explanation=found) for hit, found in zip(hits, explanations, strict=True)]
-        return Hits(explained, (*hits.stages, StageReport("explain", len(hits), 0, clock.lap())), hits.feedback)
+        stages = (*hits.stages, StageReport("explain", len(hits), 0, clock.lap()))
+        return Hits(explained, stages, hits.feedback, hits.vector)
 
 
 def _by_meaning(ranking: Ranking) -> Ranked:
