@@ -166,7 +166,7 @@ def test_marks_move_the_query_as_the_library_does(client, web_index, web_atoms):
     assert (answer["like"], answer["unlike"]) == (["d3", "d9"], ["d5"])
     assert [hit["id"] for hit in answer["hits"]] == [hit.document.id for hit in expected]
     assert [hit["score"] for hit in answer["hits"]] == pytest.approx([hit.score for hit in expected], abs=1e-6)
-    raised, lowered = expected.feedback.raised(6), expected.feedback.lowered(6)
+    raised, lowered = expected.feedback.raised(4), expected.feedback.lowered(4)
     assert raised
     assert lowered
     assert [c["atom"] for c in answer["changed"]] == [change.atom for change in (*raised, *lowered)]

@@ -19,7 +19,7 @@ from sememe.web.highlight import Highlighter, Piece
 
 COMPARED_RANKS = 100  # how far down the unsteered order is known
 N_KNOBS = 8
-N_CHANGES = 6
+N_CHANGES = 4
 MAX_FACTS = 3
 MAX_FACT_CHARACTERS = 32
 
