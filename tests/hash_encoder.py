@@ -1,4 +1,4 @@
-"""An encoder for tests that need vectors, not a transformer."""
+"""Encoders for tests that need vectors, not a transformer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
+
+from sememe.models.multi_vector import TokenVectors
 
 
 class HashEncoder:
@@ -49,3 +51,32 @@ class HashEncoder:
             total += np.random.default_rng(zlib.crc32(word.encode())).standard_normal(self.dimensions)
         norm = np.linalg.norm(total)
         return (total / norm if norm else total).astype(np.float32)
+
+
+class HashTokens:
+    """A token encoder without a model: a word's vector is its own direction and a little of its neighbours'."""
+
+    name = "hash-tokens"
+    fingerprint = "hash-tokens-1"
+    pruning: str | None = None
+    query_length, document_length = 32, 512
+
+    def __init__(self, dimensions: int = 16) -> None:
+        self.dimensions = dimensions
+
+    def encode(self, texts, kind):
+        return [self._one(text, kind) for text in texts]
+
+    def _one(self, text, kind):
+        spans, start = [(0, 0)], 0
+        for word in text.replace("\n", " ").split(" "):
+            if word:
+                spans.append((start, start + len(word)))
+            start += len(word) + 1
+        directions = np.stack([self._direction(f"[{kind}]")] + [self._direction(text[s:e]) for s, e in spans[1:]])
+        mixed = directions + 0.3 * np.roll(directions, 1, axis=0)
+        vectors = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+        return TokenVectors(vectors.astype(np.float32), np.asarray(spans, np.int32))
+
+    def _direction(self, word):
+        return np.random.default_rng(zlib.crc32(word.lower().encode())).standard_normal(self.dimensions)

@@ -14,7 +14,7 @@ from hash_encoder import HashEncoder
 from sememe import Document, Index
 from sememe.bank import Bank
 from sememe.errors import ArtifactError, InputError
-from sememe.search.coarse.kinds import CODES, parse_coarse
+from sememe.search.coarse.kinds import CODES, fit_stage, parse_coarse, split_names
 
 N, D = 900, 32
 NAMES = {
@@ -22,6 +22,7 @@ NAMES = {
     "pq": "pq:8",
     "ivf": "ivf:12",
     "prefix": "prefix:16",
+    "funnel": "funnel:8,16",
     "atoms": "atoms:64",
     "sign": "sign",
     "lsh": "lsh:64",
@@ -51,7 +52,7 @@ def stages(bank):
     """Each kind, learned once and holding codes of all rows."""
     made = {}
     for kind, name in NAMES.items():
-        stage = CODES[kind].fit(bank, parse_coarse(name).parameter)
+        stage = fit_stage(parse_coarse(name), bank)
         assert stage.n_rows == 0
         stage.extend(bank)
         made[kind] = stage
@@ -117,7 +118,7 @@ def test_nothing_allowed_gives_nothing(bank, stages, kind):
 def test_rows_added_in_pieces_get_the_same_codes(bank, stages, kind, tmp_path):
     whole, pieces = tmp_path / "whole", tmp_path / "pieces"
     stages[kind].save(whole)
-    stage = CODES[kind].fit(bank, parse_coarse(NAMES[kind]).parameter)
+    stage = fit_stage(parse_coarse(NAMES[kind]), bank)
     for n in (1, 300, 301, N):
         stage.extend(Part(bank, n))
         assert stage.n_rows == n
@@ -163,11 +164,62 @@ def test_codes_are_smaller_than_vectors(bank, stages, kind):
         assert stages[kind].nbytes < bank.nbytes / 2
 
 
-@pytest.mark.parametrize("text", ["", "faiss", "pq:", "pq:x", "pq:-1", "pq:0", "exact:3", "auto:1", "pq:8:8", "pq:٣"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "faiss",
+        "pq:",
+        "pq:x",
+        "pq:-1",
+        "pq:0",
+        "exact:3",
+        "auto:1",
+        "pq:8:8",
+        "pq:٣",
+        "pq:8,8",
+        "funnel:",
+        "funnel:8,",
+    ],
+)
 def test_wrong_names_are_refused_with_the_right_ones(text):
     with pytest.raises(InputError) as caught:
         parse_coarse(text)
     assert "prefix:DIMENSIONS" in str(caught.value)
+
+
+def test_names_in_a_list_may_have_several_numbers():
+    assert split_names("dense, funnel:64,128,256,pq:48,,funnel:8@my.index") == [
+        "dense",
+        "funnel:64,128,256",
+        "pq:48",
+        "funnel:8@my.index",
+    ]
+    assert str(parse_coarse("funnel:64,128")) == "funnel:64,128"
+    assert parse_coarse("funnel:64").parameter == (64,)
+
+
+def test_a_funnel_is_the_scan_of_a_prefix_ordered_by_longer_ones(bank, stages):
+    """Against a brute-force reference on the decoded prefixes: 4n by 4 dimensions, 2n by 8, n by 16."""
+    funnel = fit_stage(parse_coarse("funnel:4,8,16"), bank)
+    funnel.extend(bank)
+    single = fit_stage(parse_coarse("funnel:16"), bank)
+    single.extend(bank)
+    allowed = np.random.default_rng(2).random(N) < 0.7
+    for query in bank[:10]:
+        rows = np.flatnonzero(allowed)
+        for m, kept in ((4, 60), (8, 30), (16, 15)):
+            prefixes = bank[rows][:, :m] / np.linalg.norm(bank[rows][:, :m], axis=1, keepdims=True)
+            coded = funnel.prefixes[(4, 8, 16).index(m)].scores(query, rows)
+            np.testing.assert_allclose(coded, prefixes @ query[:m], atol=0.02)
+            rows = rows[np.lexsort((rows, -coded))[:kept]]
+        assert funnel.candidates(query, 15, allowed).tolist() == rows.tolist()
+        prefix = stages["prefix"].candidates(query, 50, allowed)
+        assert single.candidates(query, 50, allowed).tolist() == prefix.tolist()
+    assert funnel.nbytes == N * (4 + 8 + 16)
+    for wrong in ((16, 8), (8, 8), (8, 64)):
+        with pytest.raises(InputError):
+            fit_stage(parse_coarse(f"funnel:{wrong[0]},{wrong[1]}"), bank)
 
 
 # ── updates of an index under every first stage ──────────────────────────────────────────────────────────────────

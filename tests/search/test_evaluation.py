@@ -132,6 +132,23 @@ def test_a_first_stage_is_changed_for_good(index, hash_encoder):
             reader.set_coarse("exact")
 
 
+def test_codes_of_another_stage_are_never_taken_for_this_one(collection, tmp_path, hash_encoder):
+    with Index.build(collection[1], hash_encoder, tmp_path / "i", coarse="binary") as index:
+        assert index.using("sign").search("word1", 3).stages[1].stage == "sign"
+        index.set_coarse("sign")
+        assert index.search("word1", 3).stages[1].stage == "sign"
+        sign = index.info()["coarse"]
+        assert (sign["kind"], sign["per_hit"]) == ("sign", 10)
+        index.set_coarse("sign", candidates=20)
+        assert index.info()["coarse"] == {**sign, "per_hit": 20, "recall@10": index.info()["coarse"]["recall@10"]}
+        index.set_coarse("sign")
+        assert index.info()["coarse"] == sign
+        index.add([Document("new", "word1 word2")])
+    with Index.open(tmp_path / "i", encoder=hash_encoder) as reader:
+        assert reader.search("word1", 3).stages[1].stage == "sign"
+        assert len(list((tmp_path / "i" / "g000001").glob("coarse-*"))) == 1
+
+
 def test_tuning_chooses_what_reaches_the_recall(index):
     tuned = index.tune(["binary", "sign", "pq:96"], recall=0.9)  # 96 bytes do not fit 16 dimensions
     assert {point.stage for point in tuned.curve} == {"binary", "sign"}

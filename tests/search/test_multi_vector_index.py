@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import shutil
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,46 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from faults import ERRORS, KILLS, contents, count_points, fault, killed_at, leftovers
+from hash_encoder import HashTokens
 from sememe import Document
 from sememe.bank import Bank
 from sememe.errors import ArtifactError, InputError, LockedError, ModelError
 from sememe.models.multi_vector import TokenVectors
 from sememe.search.multi_vector import MultiVectorIndex
-from sememe.search.multi_vector.explaining import SPECIAL, words_of
+from sememe.search.multi_vector.explaining import SPECIAL, Match, MaxSimExplanation, words_of
 from sememe.search.multi_vector.lists import Lists
 
 pytest.importorskip("torch")
 WORDS = ["red", "green", "blue", "cat", "dog", "bird", "runs", "sleeps", "flies", "over", "under", "big", "house"]
 QUERIES = ["red cat", "the big house", "bird flies over a dog", "nothing known"]
-
-
-class HashTokens:
-    """A token encoder without a model: a word's vector is its own direction and a little of its neighbours'."""
-
-    name = "hash-tokens"
-    fingerprint = "hash-tokens-1"
-    pruning: str | None = None
-    query_length, document_length = 32, 512
-
-    def __init__(self, dimensions: int = 16) -> None:
-        self.dimensions = dimensions
-
-    def encode(self, texts, kind):
-        return [self._one(text, kind) for text in texts]
-
-    def _one(self, text, kind):
-        spans, start = [(0, 0)], 0
-        for word in text.replace("\n", " ").split(" "):
-            if word:
-                spans.append((start, start + len(word)))
-            start += len(word) + 1
-        directions = np.stack([self._direction(f"[{kind}]")] + [self._direction(text[s:e]) for s, e in spans[1:]])
-        mixed = directions + 0.3 * np.roll(directions, 1, axis=0)
-        vectors = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
-        return TokenVectors(vectors.astype(np.float32), np.asarray(spans, np.int32))
-
-    def _direction(self, word):
-        return np.random.default_rng(zlib.crc32(word.lower().encode())).standard_normal(self.dimensions)
 
 
 def make_documents(n: int, seed: int = 0, prefix: str = "d", longest: int = 12) -> list[Document]:
@@ -146,6 +117,9 @@ def test_shares_sum_to_the_score_exactly(tmp_path, pruning):
                 assert all(match.query_words and match.document_words for match in hit.explanation.matches)
                 parts = hit.explanation.as_dict()["matches"]
                 assert math.fsum(part["share"] for part in parts) == hit.score
+                words = hit.explanation.by_words()
+                assert math.fsum(word.share for word in words) == pytest.approx(hit.score, abs=1e-12)
+                assert len({word.words for word in words}) == len(words)
 
 
 def test_a_word_finds_itself(tmp_path):
@@ -155,6 +129,8 @@ def test_a_word_finds_itself(tmp_path):
         assert hit.document.id == "a"
         assert [match.query_words for match in hit.explanation.matches] == [(SPECIAL,), ("green",), ("house",)]
         assert hit.explanation.matches[2].document_words == ("house",)
+        assert [share.words for share in hit.explanation.by_words()] == [("green",), ("house",), (SPECIAL,)]
+        assert hit.explanation.by_words()[1][1:] == (("house",), hit.explanation.matches[2].share)
         assert hit.explanation.top(1)[0].share == max(match.share for match in hit.explanation.matches)
 
 
@@ -178,7 +154,7 @@ def test_all_candidates_are_all_documents(tmp_path):
 
 def test_candidates_hold_the_best(tmp_path):
     with build(tmp_path / "i", make_documents(600, longest=30), coarse="lists") as index:
-        assert index.info()["coarse"] == "lists"
+        assert index.info()["coarse"]["kind"] == "lists"
         shares = []
         for query in QUERIES[:3]:
             best = {document_id for document_id, _ in brute_force(index, query)[:10]}
@@ -243,7 +219,7 @@ def test_lists_of_another_state_are_not_used(tmp_path):
 
 
 def test_small_collections_are_scanned(index):
-    assert index.info()["coarse"] == "exact"
+    assert index.info()["coarse"] == {"kind": "exact"}
     with pytest.raises(InputError, match="no first stage"):
         index.candidates("red cat", 10)
 
@@ -523,3 +499,38 @@ def test_nothing_is_found_in_nothing(tmp_path):
         assert index.search("red cat") == []
         index.add(make_documents(2))
         assert len(index.search("red cat")) == 2
+
+
+def test_vectors_of_the_same_words_are_taken_together():
+    pieces = [
+        Match((SPECIAL,), (SPECIAL,), 0, 0.5),
+        Match(("hypersonic",), ("hypersonic",), 1, 0.75),
+        Match(("flow",), ("flow", "air"), 2, 0.25),
+        Match(("hypersonic",), ("hypersonic", "body"), 3, -0.125),
+    ]
+    assert MaxSimExplanation(tuple(pieces)).by_words() == [
+        (("hypersonic",), ("hypersonic", "body"), 0.625),
+        (("flow",), ("flow", "air"), 0.25),
+        ((SPECIAL,), (SPECIAL,), 0.5),
+    ]
+
+
+def test_a_filter_leaves_what_brute_force_over_the_rest_finds(tmp_path):
+    with build(tmp_path / "i", make_documents(300, longest=30), coarse="lists") as index:
+        index.delete(["d250"])
+        allowed = {f"d{i}" for i in range(240, 300)} - {"d250"}
+        expected = [pair for pair in brute_force(index, "red cat") if pair[0] in allowed]
+        for view in (index, index.using("exact")):
+            hits = view.search("red cat", 100, where={"year": {">=": 2240}})
+            assert [hit.document.id for hit in hits] == [document_id for document_id, _ in expected]
+            assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=1e-9)
+        assert [stage.stage for stage in index.search("red cat").stages] == [
+            "encode",
+            "lists",
+            "maxsim",
+            "fine",
+            "read",
+        ]
+        assert index.info()["coarse"]["kind"] == "lists"
+        with pytest.raises(InputError, match="coarse must be one of"):
+            index.using("pq:8")

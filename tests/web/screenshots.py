@@ -53,6 +53,15 @@ def take(page, base, options, suffix) -> None:
     page.locator("details.why").first.scroll_into_view_if_needed()
     shot("why")
     page.goto(f"{base}/?q={query}")
+    for hit, mark in ((2, "like"), (3, "unlike")):
+        with page.expect_navigation():
+            page.locator("li.hit").nth(hit).locator(f"a.{mark}").click()
+    shot("marked")
+    page.goto(f"{base}/?q={query}")
+    page.locator("details.stages summary").click()
+    page.locator("details.stages").scroll_into_view_if_needed()
+    shot("stages")
+    page.goto(f"{base}/?q={query}")
     slider = page.locator("#answer input[type=range]").nth(2)
     slider.evaluate("s => { s.value = 0.6; s.dispatchEvent(new Event('input', { bubbles: true })); }")
     page.wait_for_selector(".moved")

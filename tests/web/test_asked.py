@@ -28,12 +28,14 @@ def read(address):
     st.sampled_from(MODES),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20).map(str.strip),
     st.dictionaries(st.integers(0, 9999), AMOUNTS, max_size=5),
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9), max_size=6, unique=True),
 )
-def test_an_address_says_all_that_was_asked(query, k, mode, where, steer):
-    asked = Asked(query, k, mode, where, steer)
+def test_an_address_says_all_that_was_asked(query, k, mode, where, steer, marked):
+    asked = Asked(query, k, mode, where, steer, tuple(marked[:3]), tuple(marked[3:]))
     assert read(asked.url) == asked
     assert read(asked.api_url) == asked
-    assert read(asked.plain().url).steer == {}
+    assert read(asked.plain().url).is_plain
+    assert read(asked.unsteered().url).marks == asked.marks
 
 
 def test_sliders_and_steer_mean_the_same():
@@ -61,13 +63,14 @@ def test_sliders_and_steer_mean_the_same():
         "s1=2",
         "s1=",
         "q=" + "x" * 2001,
+        "&".join(f"like=d{i}" for i in range(21)),
         "steer=" + ",".join(f"{i}:1" for i in range(33)),
     ],
 )
 def test_what_cannot_be_used_is_named(parameters):
     with pytest.raises(InputError) as caught:
         read(f"/?q=a&{parameters}")
-    assert caught.value.where in ("mode", "k", "steer", "q")
+    assert caught.value.where in ("mode", "k", "steer", "q", "like")
 
 
 def test_filters_are_split_where_a_condition_begins():
@@ -82,6 +85,15 @@ def test_filters_are_split_where_a_condition_begins():
 def test_steering_further_stays_in_range():
     assert Asked(steer={1: 0.9}).with_steer(1, 1.15).steer == {1: 1.0}
     assert Asked(steer={1: 0.25}).with_steer(1, 0.0).url == Asked().url
+
+
+def test_marks_are_set_moved_and_taken_away():
+    asked = Asked("a").with_mark("d1", "like").with_mark("d2", "like").with_mark("d3", "unlike")
+    assert asked.url == "/?q=a&like=d1&like=d2&unlike=d3"
+    assert asked.with_mark("d1", "like").like == ("d2",)
+    assert asked.with_mark("d1", "unlike").marks == [("like", "d2"), ("unlike", "d3"), ("unlike", "d1")]
+    assert read("/?q=a&like=d1&unlike=d1").marks == [("unlike", "d1")]
+    assert read("/?q=a&like=d1&like=d1&like=").like == ("d1",)
 
 
 @given(st.lists(st.floats(-2, 2), max_size=40))

@@ -14,6 +14,7 @@ ADDRESSES = [
     "/?q=red+cat&steer=3:0.5",
     "/?q=red&mode=lexical",
     "/?q=red+cat&mode=hybrid",
+    "/?q=red+cat&like=d3&like=d7&unlike=d5",
     "/atoms",
 ]
 ADDRESSES += ["/atom/3", "/atlas", "/collection", "/document/d3?q=red", "/document/folder%2Flong%20text%3F.txt"]
@@ -98,6 +99,62 @@ def test_a_slider_keeps_its_focus_and_open_explanations_stay_open(open_page):
     page.wait_for_selector(".moved")
     assert slider.evaluate("slider => slider === document.activeElement")
     assert page.locator(f'li.hit:has(a[href="{first}"]) details.why[open]').count() == 1
+
+
+def test_more_like_this_and_less_like_this(open_page):
+    page = open_page("/?q=red+cat+river")
+    before = titles(page)
+    assert page.locator(".marked").count() == 0
+    with page.expect_navigation():
+        page.locator("li.hit").nth(3).locator("a.like").click()
+    assert "like=" in page.url
+    assert page.locator(".marked li.like").count() == 1
+    assert page.locator("a.like.on").count() == 1
+    assert titles(page) != before
+    assert page.locator(".changed .chip").count() > 1
+    with page.expect_navigation():
+        page.locator("li.hit").nth(1).locator("a.unlike").click()
+    assert page.locator(".marked li").count() == 2
+    turn(page, 0, 0.6)  # steering keeps the marks
+    page.wait_for_url("**steer=**")
+    assert page.locator(".marked li").count() == 2
+    assert "unlike=" in page.url
+    page.click("a.reset")
+    page.wait_for_url(lambda url: "steer=" not in url)
+    assert page.locator(".marked li").count() == 2
+    for _ in range(2):
+        with page.expect_navigation():
+            page.locator(".marked a.remove").first.click()
+    assert titles(page) == before
+    assert page.url.endswith("/?q=red+cat+river")
+
+
+def test_marks_work_without_javascript_and_stay_in_the_form(open_page):
+    page = open_page("/?q=red+cat+river", java_script_enabled=False)
+    before = titles(page)
+    with page.expect_navigation():
+        page.locator("li.hit").nth(2).locator("a.unlike").click()
+    marked = titles(page)
+    assert marked != before
+    page.fill("input[name=q]", "blue dog")
+    with page.expect_navigation():
+        page.click("button.go")
+    assert page.locator(".marked li.unlike").count() == 1
+    assert page.url.startswith(page.url.split("/?")[0] + "/?q=blue+dog&unlike=")
+    with page.expect_navigation():
+        page.locator(".marked a.remove").click()
+    assert page.locator(".marked").count() == 0
+
+
+def test_how_it_was_found_is_closed_and_stays_open_while_steering(open_page):
+    page = open_page("/?q=red+cat+river")
+    assert not page.locator("details.stages table").is_visible()
+    page.locator("details.stages summary").click()
+    assert page.locator("details.stages tbody tr").count() == 5
+    assert page.locator("details.stages table").is_visible()
+    turn(page, 0, 0.6)
+    page.wait_for_selector(".moved")
+    assert page.locator("details.stages table").is_visible()
 
 
 def test_the_keyboard_is_enough(open_page):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import quote
 
@@ -14,11 +15,22 @@ from hash_encoder import HashEncoder
 from sememe import Atoms, Document, Index
 from sememe.atoms import Weights
 from sememe.errors import InputError
+from sememe.search.feedback import Feedback
 from sememe.web import create_app
 
 pytest_plugins = ["page_fixtures"]
 PAGES = ["/", "/?q=red+cat", "/?q=red+cat&steer=3:0.5", "/?q=red&mode=lexical", "/?q=red+cat&mode=hybrid", "/atoms"]
-PAGES += ["/atom/0", "/atom/3", f"/atom/{N_ATOMS - 1}", "/atlas", "/collection", "/document/d3?q=red", "/nowhere"]
+PAGES += [
+    "/?q=red+cat&like=d3&unlike=d5",
+    "/?q=red&mode=hybrid&like=folder%2Flong+text%3F.txt",
+    "/atom/0",
+    "/atom/3",
+    f"/atom/{N_ATOMS - 1}",
+    "/atlas",
+    "/collection",
+    "/document/d3?q=red",
+    "/nowhere",
+]
 VOID = {"meta", "link", "input", "br"}
 OURS = frozenset(
     """
@@ -89,7 +101,7 @@ def test_every_link_leads_somewhere(client):
         seen.add(address)
         response = client.get(address)
         assert response.status_code == 200, address
-        if "steer=" not in address and response.headers["content-type"].startswith("text/html"):
+        if not re.search("steer=|like=", address) and response.headers["content-type"].startswith("text/html"):
             todo += [link for link in Checker(response.text).links if link.startswith("/") and link not in seen]
     assert len(seen) > 100
 
@@ -145,6 +157,80 @@ def test_the_atoms_to_steer_with(client, web_index, web_atoms):
         assert knob["in_query"] == pytest.approx(active.get(knob["atom"], 0.0), abs=1e-6)
         parts = [p.contribution for h in hits for p in h.explanation.top(99) if p.atom == knob["atom"]]
         assert knob["in_hits"] == pytest.approx(sum(parts), abs=1e-5)
+
+
+def test_marks_move_the_query_as_the_library_does(client, web_index, web_atoms):
+    answer = client.get("/api/search?q=red+cat+river&k=7&like=d3&like=d9&unlike=d5").json()
+    feedback = Feedback.chosen(["d3", "d9"], ["d5"])
+    expected = web_index.search("red cat river", 7, explain=web_atoms, feedback=feedback)
+    assert (answer["like"], answer["unlike"]) == (["d3", "d9"], ["d5"])
+    assert [hit["id"] for hit in answer["hits"]] == [hit.document.id for hit in expected]
+    assert [hit["score"] for hit in answer["hits"]] == pytest.approx([hit.score for hit in expected], abs=1e-6)
+    raised, lowered = expected.feedback.raised(4), expected.feedback.lowered(4)
+    assert raised
+    assert lowered
+    assert [c["atom"] for c in answer["changed"]] == [change.atom for change in (*raised, *lowered)]
+    page = client.get("/?q=red+cat+river&k=7&like=d3&like=d9&unlike=d5").text
+    for body, foot in re.findall(r"<tbody>(.*?)</tbody>\s*<tfoot>(.*?)</tfoot>", page, re.S):
+        (score,) = re.findall(r"<td>(−?[\d.]+)</td>", foot)
+        parts = [float(text.replace("−", "-")) for text in re.findall(r"<td>([+−][\d.]+)</td>", body)]
+        assert round(sum(parts), 3) == float(score.replace("−", "-"))
+        row = re.findall(r'<td class="factor">(−?[\d.]+)</td>\s*' * 2 + r"<td>([+−][\d.]+)</td>", body)
+        for in_document, in_query, shown in row:  # the query that is shown is the one that was moved
+            product = float(in_document.replace("−", "-")) * float(in_query.replace("−", "-"))
+            assert product == pytest.approx(float(shown.replace("−", "-")), abs=0.003)
+
+
+def test_marks_are_shown_and_can_be_taken_away(client):
+    page = client.get("/?q=red+cat&like=d3&unlike=folder%2Flong+text%3F.txt").text
+    section = re.search(r'<section class="marked".*?</section>', page, re.S)[0]
+    links = re.findall(r'class="remove" href="([^"]*)"', section)
+    assert [unescape(link) for link in links] == [
+        "/?q=red+cat&unlike=folder%2Flong+text%3F.txt",
+        "/?q=red+cat&like=d3",
+    ]
+    assert "risen" in section
+    assert "fallen" in section
+    assert 'name="like" value="d3"' in page  # the form keeps them
+    for hit in re.findall(r'<p class="mark">.*?</p>', page, re.S):
+        assert len(re.findall("<a ", hit)) == 2
+    marked = re.findall(r'<a class="like on" href="([^"]*)" aria-current="true"', page)
+    assert [unescape(link) for link in marked] == ["/?q=red+cat&unlike=folder%2Flong+text%3F.txt"] * len(marked)
+    plain = client.get("/?q=red+cat").text
+    assert 'class="marked"' not in plain
+    assert plain.count('<p class="mark">') == 10
+
+
+def test_marks_of_documents_that_are_not_there_are_named(client):
+    response = client.get("/api/search?q=red&unlike=nothing")
+    assert response.status_code == 400
+    assert response.json()["error"]["where"] == "unlike"
+
+
+def test_words_have_no_marks(client):
+    page = client.get("/?q=red&mode=lexical&like=d3").text
+    assert hits_of(page) == hits_of(client.get("/?q=red&mode=lexical").text)
+    assert '<p class="mark">' not in page
+    assert 'class="marked"' not in page
+
+
+@pytest.mark.parametrize(
+    ("parameters", "stages"),
+    [
+        ("q=red+cat", ["encode", "exact", "fine", "read", "explain"]),
+        ("q=red+cat&mode=lexical", ["lexical", "read"]),
+        ("q=red+cat&mode=hybrid", ["encode", "exact", "fine", "lexical", "fuse", "read", "explain"]),
+        ("q=red+cat&like=d3", ["encode", "feedback", "exact", "fine", "read", "explain"]),
+    ],
+)
+def test_how_it_was_found_is_said_below_the_hits(client, parameters, stages):
+    answer = client.get(f"/api/search?{parameters}").json()
+    assert [stage["stage"] for stage in answer["stages"]] == stages
+    page = client.get(f"/?{parameters}").text
+    table = re.search(r'<details class="stages">.*?</details>', page, re.S)[0]
+    assert re.findall(r'<th scope="row">([^<]*)</th>', table) == stages
+    assert page.index('<details class="stages">') > page.rindex('<li class="hit">')
+    assert "codes in memory" not in table
 
 
 def test_steering_shows_how_ranks_changed(client):

@@ -137,9 +137,9 @@ def _models() -> list[dict[str, Any]]:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sememe import Index
+    from sememe.search import open_index
 
-    with Index.open(options.index) as index:
+    with open_index(options.index) as index:
         index.verify()
         info = index.info()
     if options.json:

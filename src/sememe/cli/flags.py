@@ -27,7 +27,11 @@ def add_json_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fields(parser: argparse.ArgumentParser, config: type, *, leave_out: tuple[str, ...] = ()) -> None:
-    """Add a flag for every field of a dataclass; help and choices come from the field's metadata."""
+    """Add a flag for every field of a dataclass; help and choices come from the field's metadata.
+
+    A flag that was not given is no attribute of what is parsed, so that `given_fields` can tell; `read_fields` then
+    takes the dataclass's own default.
+    """
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         if field.name in leave_out:
@@ -37,7 +41,7 @@ def add_fields(parser: argparse.ArgumentParser, config: type, *, leave_out: tupl
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
             type=_parser_of(hints[field.name]),
-            default=default,
+            default=argparse.SUPPRESS,
             choices=field.metadata.get("choices"),
             metavar=None if "choices" in field.metadata else field.name.split("_")[-1].upper(),
             help=field.metadata.get("help", "").replace("%", "%%") + shown,
@@ -49,6 +53,11 @@ def read_fields(options: argparse.Namespace, config: type[Config], **overrides: 
     fields = dataclasses.fields(config)  # type: ignore[arg-type]
     values = {field.name: getattr(options, field.name) for field in fields if hasattr(options, field.name)}
     return config(**{**values, **overrides})
+
+
+def given_fields(options: argparse.Namespace, config: type) -> list[str]:
+    """The names of a dataclass's fields whose flags were given."""
+    return [field.name for field in dataclasses.fields(config) if hasattr(options, field.name)]
 
 
 def _parser_of(hint: Any) -> Any:

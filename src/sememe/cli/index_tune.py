@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sememe.cli.flags import add_json_flag, new_parser
 from sememe.cli.output import print_json, print_table, size
+from sememe.search.coarse.kinds import split_names
 from sememe.search.tuning import TUNED_STAGES
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     from sememe import Index, read
 
-    stages = [name.strip() for name in options.stages.split(",") if name.strip()]
+    stages = split_names(options.stages)
     queries = None if options.queries is None else [document.text for document in read(options.queries)]
     memory = None if options.memory is None else round(options.memory * 2**20)
     with Index.open(options.path, writable=options.write) as index:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sememe.cli.flags import add_json_flag, new_parser
-from sememe.cli.output import console, print_json, print_table, size
+from sememe.cli.hits import hits_as_dict, print_feedback, print_hits, print_stages
+from sememe.cli.output import print_json
 from sememe.errors import InputError
 
 if TYPE_CHECKING:
-    from sememe import Atoms, Explanation, Hit, Index
-    from sememe.search.evaluation import Evaluation
+    from sememe import Atoms, Hit, Index, MultiVectorIndex
     from sememe.search.expansion import RM3
     from sememe.search.feedback import Feedback
+    from sememe.search.filters import Filter
     from sememe.search.hits import Hits
+    from sememe.search.multi_vector import MultiVectorHit
     from sememe.search.rerank import Reranker
-    from sememe.search.second_search import Record
 
-PASSAGE_LINES = 2
-SHOWN_ATOMS = 4
+ONE_VECTOR_ONLY = ("mode", "atoms", "steer", "feedback", "feedback_k", "like", "unlike", "rerank")
+"""Options that a multi-vector index has no use for."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("index", nargs="?", type=Path, help="the folder of an index")
     parser.add_argument("query", nargs="?", help="what you look for")
     parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
-    parser.add_argument("--mode", choices=("dense", "lexical", "hybrid"), default="dense", help="default dense")
+    parser.add_argument("--mode", choices=("dense", "lexical", "hybrid"), help="default dense")
     parser.add_argument("--where", action="append", default=[], metavar="CONDITION", help="such as year>=2020")
     parser.add_argument("--atoms", type=Path, help="the folder of the atoms (default: inside the index)")
     parser.add_argument(
@@ -62,10 +62,9 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluation.add_argument(
         "--compare",
-        default="dense,lexical,hybrid",
         metavar="A,B",
-        help="the pipelines to evaluate: dense, lexical, hybrid or a first stage, with +average, +rocchio, +rm3; "
-        "the others are tested against the first",
+        help="the pipelines to evaluate: dense, lexical, hybrid or a first stage, with +average, +rocchio, +rm3; for a "
+        "multi-vector index maxsim; with @INDEX on another index; the others are tested against the first",
     )
     evaluation.add_argument("--split", default="test", help="which judgements (default test)")
     evaluation.add_argument("--encoder", default="minilm", help="for the index that is made (default minilm)")
@@ -76,38 +75,64 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     if options.eval is not None:
-        return _evaluate(options)
+        from sememe.cli.search_evaluation import run_evaluation
+
+        return run_evaluation(options)
     if options.index is None or options.query is None:
         raise InputError("needs an index and a query", hint='Such as: sememe search my.index "what I look for"')
     from sememe import Index
+    from sememe.search import open_index
     from sememe.search.filters import parse_filter
 
     where, steer = parse_filter(options.where), _steering(options.steer)
-    with Index.open(options.index) as index:
-        atoms = _atoms(index, options)
-        searched = index.using(options.coarse) if options.coarse else index
-        hits = searched.search(
-            options.query,
-            options.k,
-            mode=options.mode,
-            where=where,
-            explain=atoms,
-            steer=steer,
-            feedback=_feedback(options),
-            rerank=_reranker(options.rerank),
-        )
+    hits: Hits[Any]
+    with open_index(options.index) as index:
+        if isinstance(index, Index):
+            hits, note = _search(index, options, where, steer)
+        else:
+            hits, note = _search_tokens(index, options, where), ""
         n_documents = len(index)
     if options.json:
-        stages = [stage._asdict() for stage in hits.stages]
-        fed = {"feedback": hits.feedback.as_dict()} if hits.feedback is not None else {}
-        print_json({"query": options.query, "hits": [_as_dict(hit) for hit in hits], "stages": stages, **fed})
-    else:
-        _print_hits(hits, n_documents, atoms is None and options.mode != "lexical")
-        if hits.feedback is not None:
-            _print_feedback(hits.feedback)
-        if options.stages:
-            _print_stages(hits)
+        print_json(hits_as_dict(options.query, hits))
+        return 0
+    print_hits(hits, n_documents, note)
+    if hits.feedback is not None:
+        print_feedback(hits.feedback)
+    if options.stages:
+        print_stages(hits)
     return 0
+
+
+def _search(index: Index, options: argparse.Namespace, where: Filter, steer: dict[int, float]) -> tuple[Hits[Hit], str]:
+    """The hits, and what to say below them."""
+    options.mode = options.mode or "dense"
+    atoms = _atoms(index, options)
+    searched = index.using(options.coarse) if options.coarse else index
+    hits = searched.search(
+        options.query,
+        options.k,
+        mode=options.mode,
+        where=where,
+        explain=atoms,
+        steer=steer,
+        feedback=_feedback(options),
+        rerank=_reranker(options.rerank),
+    )
+    unexplained = atoms is None and options.mode != "lexical"
+    return hits, "Learn atoms to see why: sememe atoms learn INDEX" if unexplained else ""
+
+
+def _search_tokens(index: MultiVectorIndex, options: argparse.Namespace, where: Filter) -> Hits[MultiVectorHit]:
+    useless = [f"--{name.replace('_', '-')}" for name in ONE_VECTOR_ONLY if getattr(options, name) not in (None, [])]
+    if useless:
+        raise InputError(
+            f"is a multi-vector index, which {', '.join(useless)} cannot be used with",
+            where=str(options.index),
+            hint="It is searched by MaxSim and always says which words found which; -k, --where, --coarse exact or "
+            "lists, --stages and --json can be used",
+        )
+    searched = index.using(options.coarse) if options.coarse else index
+    return searched.search(options.query, options.k, explain=True, where=where)
 
 
 def _atoms(index: Index, options: argparse.Namespace) -> Atoms | None:
@@ -163,117 +188,3 @@ def _steering(texts: Sequence[str]) -> dict[int, float]:
         except ValueError:
             raise InputError(f"is not ATOM:AMOUNT: {text!r}", where="--steer", hint="Write it like 12:0.5") from None
     return steer
-
-
-def _as_dict(hit: Hit) -> dict[str, Any]:
-    return {
-        "id": hit.document.id,
-        "title": hit.document.title,
-        "score": hit.score,
-        "parts": dict(hit.parts),
-        "passage": [hit.window.start, hit.window.end],
-        "explanation": hit.explanation.as_dict() if hit.explanation is not None else None,
-    }
-
-
-def _print_hits(hits: Sequence[Hit], n_documents: int, unexplained: bool) -> None:
-    from rich.text import Text
-
-    out = console()
-    for hit in hits:
-        heading = Text(f"{hit.rank:>3}  ", style="dim")
-        heading.append(f"{hit.score:.3f}  ", style="bold cyan")
-        heading.append(_one_line(hit.document.title) or hit.document.id, style="bold")
-        out.print(heading, no_wrap=True, overflow="ellipsis")
-        passage = Text("     " + _one_line(hit.passage), style="none")
-        passage.truncate((out.width - 5) * PASSAGE_LINES, overflow="ellipsis")
-        for line in passage.wrap(out, out.width - 5)[:PASSAGE_LINES]:
-            out.print(Text("     ") + Text(line.plain.strip()))
-        if hit.explanation is not None:
-            out.print(_explanation_line(hit.explanation), no_wrap=False)
-        out.print()
-    if not hits:
-        out.print(f"Nothing found in {n_documents:,} documents.")
-    elif unexplained:
-        out.print("Learn atoms to see why: sememe atoms learn INDEX", style="dim")
-
-
-def _explanation_line(explanation: Explanation) -> Any:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    shown = explanation.top(SHOWN_ATOMS)
-    line = Text()
-    for part in shown:
-        line.append(f"{part.contribution:+.3f} ", style="green" if part.contribution >= 0 else "red")
-        line.append(f"{part.label or 'atom'} [{part.atom}]   ")
-    rest = len(explanation.atoms) - len(shown)
-    if rest > 0:
-        remainder = float(explanation.contributions[len(shown) :].sum())
-        line.append(f"{remainder:+.3f} {rest} more atoms   ", style="dim")
-    line.append(f"{explanation.bias:+.3f} bias   {explanation.residual:+.3f} residual", style="dim")
-    return Padding(line, (0, 0, 0, 5), expand=False)
-
-
-def _print_feedback(record: Record) -> None:
-    fed = ", ".join(f"{'' if passage.relevant else 'not '}{passage.id}" for passage in record.passages)
-    print(f"fed back: {fed or 'nothing'}")
-    moves = [(move.change, move.before or "-", move.after or "-", move.id) for move in record.moves]
-    print_table(["", "before", "after", "document"], moves, right=["before", "after"])
-    for change in record.raised(SHOWN_ATOMS) + record.lowered(SHOWN_ATOMS):
-        print(f"{change.change:+.3f}  {change.label or 'atom'} [{change.atom}]")
-
-
-def _print_stages(hits: Hits) -> None:
-    rows = [(one.stage, f"{one.candidates:,}", size(one.bytes_read), f"{one.ms:.2f}") for one in hits.stages]
-    print_table(["stage", "out", "read", "ms"], rows, right=["out", "read", "ms"])
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from sememe.search.evaluation import evaluate, index_for
-
-    names = [name.strip() for name in options.compare.split(",") if name.strip()]
-    with index_for(options.eval, options.index, options.encoder) as index:
-        report = evaluate(index, options.eval, names, split=options.split, runs=options.runs)
-    if options.json:
-        comparisons = {
-            name: {metric: {**asdict(c), "p_holm": report.adjusted[name][metric]} for metric, c in of_name.items()}
-            for name, of_name in report.comparisons.items()
-        }
-        print_json({"pipelines": report.pipelines, "comparisons": comparisons})
-        return 0
-    columns = list(next(iter(report.pipelines.values())))
-    print_table(
-        ["pipeline", *columns],
-        [
-            [name, *[f"{row[c]:.1f}" if c.startswith("ms") or c.endswith("mib") else f"{row[c]:.4f}" for c in columns]]
-            for name, row in report.pipelines.items()
-        ],
-        right=columns,
-    )
-    _print_comparisons(report, names[0])
-    return 0
-
-
-def _print_comparisons(report: Evaluation, first: str) -> None:
-    if not report.comparisons:
-        return
-    rows = [
-        (
-            name,
-            metric,
-            f"{c.difference:+.4f}",
-            f"[{c.low:+.4f}, {c.high:+.4f}]",
-            f"{c.p:.4f}",
-            f"{report.adjusted[name][metric]:.4f}",
-        )
-        for name, of_name in report.comparisons.items()
-        for metric, c in of_name.items()
-    ]
-    columns = ["difference", "95% interval", "p", "p (Holm)"]
-    print(f"\nagainst {first}, paired by query; p of the randomisation test")
-    print_table(["pipeline", "metric", *columns], rows, right=columns)

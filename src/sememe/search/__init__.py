@@ -1,7 +1,8 @@
 """Search: the index, its coarse and fine stages, explanations, evaluation."""
 
 from sememe.search.config import IndexConfig
-from sememe.search.hits import Contribution, Explanation, Hit
+from sememe.search.hits import Contribution, Explanation, Hit, Hits
 from sememe.search.index import Index
+from sememe.search.opening import open_index
 
-__all__ = ["Contribution", "Explanation", "Hit", "Index", "IndexConfig"]
+__all__ = ["Contribution", "Explanation", "Hit", "Hits", "Index", "IndexConfig", "open_index"]

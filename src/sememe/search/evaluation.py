@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import resource
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +22,12 @@ from sememe.progress import track
 from sememe.search.collection import read_collection
 from sememe.search.index import Index
 from sememe.search.metrics import DEFAULT_METRICS, Comparison, Run, compare, evaluate_run, query_metrics
-from sememe.search.pipeline import Pipeline, parse_pipeline
+from sememe.search.opening import open_index
+from sememe.search.pipeline import Pipeline, Ranker, parse_pipeline, ranker_of
 from sememe.search.runs import write_run
+
+if TYPE_CHECKING:
+    from sememe.search.multi_vector import MultiVectorIndex
 
 DEPTHS = {10: ("ndcg@10", "mrr@10"), 100: ("recall@100",), 1000: ("map",)}
 """How many hits are asked for to measure what; a first stage proposes fewer rows when fewer hits are wanted."""
@@ -47,7 +54,12 @@ class Evaluation:
 
 
 def evaluate(
-    index: Index, collection: Path, pipelines: Sequence[str], *, split: str = "test", runs: Path | None = None
+    index: Index | MultiVectorIndex,
+    collection: Path,
+    pipelines: Sequence[str],
+    *,
+    split: str = "test",
+    runs: Path | None = None,
 ) -> Evaluation:
     """Measure pipelines over all judged queries of a BEIR folder.
 
@@ -59,7 +71,8 @@ def evaluate(
         runs: a folder for TREC run files, one a pipeline.
 
     Raises:
-        InputError: there is no such pipeline, or the collection cannot be read.
+        InputError: there is no such pipeline, it is for another kind of index, or the collection cannot be read.
+        ArtifactError: an index that a pipeline names cannot be opened.
 
     """
     if not pipelines:
@@ -68,22 +81,32 @@ def evaluate(
     queries, qrels = read_collection(collection, split)
     texts, report = list(queries.values()), {}
     by_query: dict[str, dict[str, dict[str, float]]] = {}
-    for pipeline in chosen:
-        view = index if pipeline.coarse is None else index.using(pipeline.coarse)
-        means: dict[str, float] = {}
-        by_query[pipeline.name] = {}
-        for depth, metrics in DEPTHS.items():
-            rankings = view.rank_batch(texts, depth, mode=pipeline.mode, feedback=pipeline.feedback)
-            run: Run = dict(zip(queries, rankings, strict=True))
-            means |= evaluate_run(run, qrels, metrics)
-            by_query[pipeline.name] |= query_metrics(run, qrels, metrics)
-        if runs is not None:
-            write_run(runs / f"{pipeline.name.replace(':', '-')}.trec", run, tag=pipeline.name)
-        in_order = {metric: means[metric] for metric in DEFAULT_METRICS}
-        report[pipeline.name] = {**in_order, **_cost(view, texts, pipeline)}
+    with ExitStack() as stack:
+        rankers = [ranker_of(pipeline, _opened(pipeline, index, stack)) for pipeline in chosen]
+        for pipeline, ranker in zip(chosen, rankers, strict=True):
+            means: dict[str, float] = {}
+            by_query[pipeline.name] = {}
+            for depth, metrics in DEPTHS.items():
+                run: Run = dict(zip(queries, ranker.rank(texts, depth), strict=True))
+                means |= evaluate_run(run, qrels, metrics)
+                by_query[pipeline.name] |= query_metrics(run, qrels, metrics)
+            if runs is not None:
+                file = re.sub("[^A-Za-z0-9.+_]", "-", pipeline.name)
+                write_run(runs / f"{file}.trec", run, tag="".join(pipeline.name.split()))
+            in_order = {metric: means[metric] for metric in DEFAULT_METRICS}
+            report[pipeline.name] = {**in_order, **_cost(pipeline.name, ranker, texts)}
     first, *others = [pipeline.name for pipeline in chosen]
     comparisons = {name: _compared(by_query[name], by_query[first]) for name in others}
     return Evaluation(report, comparisons, _holm(comparisons))
+
+
+def _opened(pipeline: Pipeline, index: Index | MultiVectorIndex, stack: ExitStack) -> Index | MultiVectorIndex:
+    """The index that a pipeline searches, which `stack` closes if it is another one."""
+    if pipeline.index is None:
+        return index
+    other = open_index(pipeline.index)
+    stack.callback(other.close)
+    return other
 
 
 def _compared(a: Mapping[str, Mapping[str, float]], b: Mapping[str, Mapping[str, float]]) -> dict[str, Comparison]:
@@ -102,10 +125,10 @@ def _holm(comparisons: Mapping[str, Mapping[str, Comparison]]) -> dict[str, dict
     return adjusted
 
 
-def index_for(collection: Path, path: Path | None, encoder_name: str) -> Index:
+def index_for(collection: Path, path: Path | None, encoder_name: str) -> Index | MultiVectorIndex:
     """The index to evaluate: the one at `path`, or one made from the collection and kept in the cache folder."""
     if path is not None:
-        return Index.open(path)
+        return open_index(path)
     corpus = read(collection)
     encoder = Encoder.load(encoder_name)
     key = hashlib.sha256(f"{collection.resolve()}\n{encoder.fingerprint}".encode()).hexdigest()[:16]
@@ -113,17 +136,13 @@ def index_for(collection: Path, path: Path | None, encoder_name: str) -> Index:
     return Index.build(corpus, encoder, cache / "evaluation" / f"{collection.resolve().name}-{key}.index", resume=True)
 
 
-def _cost(index: Index, queries: Sequence[str], pipeline: Pipeline) -> dict[str, float]:
-    def search(query: str) -> None:
-        index.search(query, mode=pipeline.mode, feedback=pipeline.feedback)
-
-    search(queries[0])
+def _cost(name: str, ranker: Ranker, queries: Sequence[str]) -> dict[str, float]:
+    ranker.search(queries[0])
     milliseconds = []
-    for query in track(queries[:LATENCY_QUERIES], f"Timing {pipeline.name}", min(len(queries), LATENCY_QUERIES)):
+    for query in track(queries[:LATENCY_QUERIES], f"Timing {name}", min(len(queries), LATENCY_QUERIES)):
         started = time.perf_counter()
-        search(query)
+        ranker.search(query)
         milliseconds.append(1000 * (time.perf_counter() - started))
     p50, p99 = np.percentile(milliseconds, [50, 99])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-    held = 0 if pipeline.mode == "lexical" else index.info()["coarse"].get("bytes", 0)
-    return {"ms_p50": float(p50), "ms_p99": float(p99), "coarse_mib": held / 2**20, "memory_mib": float(peak)}
+    return {"ms_p50": float(p50), "ms_p99": float(p99), "coarse_mib": ranker.nbytes / 2**20, "memory_mib": float(peak)}

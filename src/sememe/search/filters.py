@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from sememe.errors import InputError
 
@@ -69,6 +71,29 @@ def check_filter(where: Filter) -> None:
 def matches(metadata: Mapping[str, Any], where: Filter) -> bool:
     """Whether a document with this metadata passes the filter."""
     return all(_holds(metadata.get(field), condition) for field, condition in where.items())
+
+
+def allowed_documents(
+    where: Filter | None, live: np.ndarray, metadata: Callable[[Iterable[int]], Iterable[Mapping[str, Any]]]
+) -> np.ndarray:
+    """Which documents pass the filter; shape (n_documents,), boolean.
+
+    Args:
+        where: the filter; None and an empty one let every document pass.
+        live: which documents exist; shape (n_documents,), boolean.
+        metadata: from ordinals to the metadata of these documents.
+
+    Raises:
+        InputError: the filter names a comparison that does not exist.
+
+    """
+    if not where:
+        return live
+    check_filter(where)
+    allowed = np.zeros(len(live), bool)
+    ordinals = np.flatnonzero(live)
+    allowed[ordinals] = [matches(of_document, where) for of_document in metadata(ordinals.tolist())]
+    return allowed
 
 
 def _holds(value: Any, condition: Any) -> bool:

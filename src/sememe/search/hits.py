@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -103,18 +103,28 @@ class Hit:
         return self.document.text[self.window.start : self.window.end]
 
 
-class Hits(list[Hit]):
+AnyHit = TypeVar("AnyHit")
+
+
+class Hits(list[AnyHit], Generic[AnyHit]):
     """The hits of one search, the best first, and what its stages did.
 
     Attributes:
         stages: one report a stage, in the order in which they ran.
         feedback: what relevance feedback did to the query, when it was asked for.
+        vector: what dense scores are products with, steered and moved by feedback; shape (d,). None where there is
+            none.
 
     """
 
     def __init__(
-        self, hits: Iterable[Hit] = (), stages: Sequence[StageReport] = (), feedback: Record | None = None
+        self,
+        hits: Iterable[AnyHit] = (),
+        stages: Sequence[StageReport] = (),
+        feedback: Record | None = None,
+        vector: np.ndarray | None = None,
     ) -> None:
         super().__init__(hits)
         self.stages = tuple(stages)
         self.feedback = feedback
+        self.vector = vector

@@ -18,12 +18,14 @@ from sememe.errors import ArtifactError, InputError, ModelError
 from sememe.models import Encoder
 from sememe.progress import progress
 from sememe.search import folders
+from sememe.search.coarse.kinds import LEARNED
 from sememe.search.config import IndexConfig
 from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback
 from sememe.search.filters import Filter
 from sememe.search.generation import Generation
-from sememe.search.hits import Hits
+from sememe.search.hits import Hit, Hits
+from sememe.search.learned_stage import save_learned
 from sememe.search.learning import learn_atoms
 from sememe.search.manifest import MANIFEST, Manifest
 from sememe.search.parts import Parts
@@ -35,6 +37,7 @@ from sememe.search.tuning import TUNED_STAGES, Tuned, made_stages, tune
 
 if TYPE_CHECKING:
     from sememe.atoms import Atoms, AtomsConfig
+    from sememe.search.optimizing import Optimized, Pair
 
 DOCUMENTS_PER_COMMIT = 256
 CARD = "card.json"
@@ -94,6 +97,10 @@ class Index:
         path = Path(path)
         config = config if config is not None else IndexConfig(**settings)
         source = corpus.source if isinstance(corpus, Corpus) else "documents"
+        if config.coarse == LEARNED:
+            raise InputError(
+                "codes are learned from what an index holds", where="coarse", hint="Build it, then use Index.optimize"
+            )
         manifest = Manifest(_describe(encoder), source, config)
         if resume and path.exists() and not folders.is_unborn(path):
             manifest, generation = folders.resume(path, manifest)
@@ -166,6 +173,11 @@ class Index:
     def config(self) -> IndexConfig:
         """The settings it was built with."""
         return self._manifest.config
+
+    @property
+    def first_stage(self) -> str:
+        """The name of the first stage of a dense search; what `auto` means for so many vectors."""
+        return str(self._parts.coarse)
 
     @property
     def normalizes(self) -> bool:
@@ -296,7 +308,7 @@ class Index:
         steer: Mapping[int, float] | None = None,
         feedback: Feedback | RM3 | None = None,
         rerank: Reranker | None = None,
-    ) -> Hits:
+    ) -> Hits[Hit]:
         """Find the documents that answer a query best.
 
         Args:
@@ -333,14 +345,14 @@ class Index:
         steer: Mapping[int, float] | None = None,
         feedback: Feedback | RM3 | None = None,
         rerank: Reranker | None = None,
-    ) -> list[Hits]:
+    ) -> list[Hits[Hit]]:
         """`search` for many queries at once: they are encoded and scored together."""
         request = Request(k, mode, where, explain, steer, feedback, rerank)
         return Searcher(self, self._generation, self._parts).search(queries, request)
 
     def rank_batch(
         self,
-        queries: Sequence[str],
+        queries: Sequence[str] | Sequence[str | np.ndarray],
         k: int,
         *,
         mode: str = "dense",
@@ -468,6 +480,36 @@ class Index:
         return tune(
             self.bank, made_stages(self.bank, stages), queries=vectors, recall=recall, k=k, memory=memory, allowed=live
         )
+
+    def optimize(self, pairs: Sequence[Pair] | None = None, **options: Any) -> Optimized:
+        """Learn a first stage from queries and the documents that answer them, and measure it; writes nothing.
+
+        Args and errors: as `sememe.search.optimizing.optimize_coarse`. `adopt` puts the result into force.
+        """
+        from sememe.search.optimizing import optimize_coarse
+
+        return optimize_coarse(self, pairs, **options)
+
+    def adopt(self, found: Optimized, *, force: bool = False) -> None:
+        """Take learned codes as the first stage for good (`coarse="learned"`); they stay through every later change.
+
+        A kill leaves the old stage in force, or the new one with codes that the next search makes.
+
+        Args:
+            found: what `optimize` learned.
+            force: even if it measured worse.
+
+        Raises:
+            InputError: it measured worse, see `Optimized.objection`, and is not forced.
+            ArtifactError: the index is open for reading.
+
+        """
+        self.bank.journal.require_writer()
+        if found.objection is not None and not force:
+            raise InputError(f"is not adopted: {found.objection}", where="learned codes", hint="Or force it")
+        encoder = str(self._manifest.encoder["fingerprint"])
+        save_learned(self.path, found.after, encoder, {"measured": found.as_dict()})
+        self.set_coarse(LEARNED)
 
     def prepare(self) -> None:
         """Bring what is derived from the documents up to date on disk: the lexical part, codes, the card.

@@ -17,6 +17,7 @@ from sememe.version import __version__
 
 MANIFEST = "manifest.json"
 KIND = "index"
+TOKENS = "tokens.bin"  # only a multi-vector index has it
 FORMAT_VERSION = 1
 
 
@@ -67,6 +68,9 @@ class Manifest:
 
         """
         path = index / MANIFEST
+        if is_multi_vector(index):
+            hint = "Search it with sememe search; a page, atoms and tuning need an index of one vector a text"
+            raise ArtifactError("is a multi-vector index, not one of one vector a text", where=str(index), hint=hint)
         if not path.is_file():
             if list(index.glob("g[0-9]*")):
                 raise ArtifactError(
@@ -93,6 +97,11 @@ class Manifest:
         for folder in index.glob("g[0-9]*"):
             if folder != self.folder(index):
                 shutil.rmtree(folder)
+
+
+def is_multi_vector(path: str | Path) -> bool:
+    """Whether a folder is an index of several vectors a text."""
+    return (Path(path) / TOKENS).is_file()
 
 
 def _sha256(content: Mapping[str, Any]) -> str:

@@ -8,8 +8,8 @@ measured on queries that the training did not see, between what was there before
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -44,7 +44,10 @@ class Optimized:
         after: the learned one.
         table: `before`, `after` and `exact` -> "coarse recall@100" (the share of answers among the first 100 documents
             by code; for `exact`, by vector), and ndcg@10, mrr@10 and recall@10 after the exact second stage.
+        in_force: the name of the first stage that the index had.
+        present: ndcg@10, mrr@10 and recall@10 with that stage.
         recall_gain: of coarse recall@100, after minus before, paired by query.
+        found_gain: of ndcg@10, after minus in force, paired by query.
         n_pairs: how many pairs were learned from, dev queries included, and how many measured with.
         fitted: the training.
 
@@ -53,7 +56,10 @@ class Optimized:
     before: ProductQuantizer
     after: ProductQuantizer
     table: Mapping[str, Mapping[str, float]]
+    in_force: str
+    present: Mapping[str, float]
     recall_gain: Comparison
+    found_gain: Comparison
     n_pairs: tuple[int, int]
     fitted: Fitted
 
@@ -61,6 +67,34 @@ class Optimized:
     def is_better(self) -> bool:
         """Whether the 95% interval of the gain in coarse recall@100 lies above 0."""
         return self.recall_gain.low > 0
+
+    @property
+    def objection(self) -> str | None:
+        """Why it should not be adopted: it did not gain on held-out queries, or it surely finds less than before."""
+        gain, found = self.recall_gain, self.found_gain
+        if gain.difference <= 0:
+            before, after = (self.table[name][f"coarse {COARSE}"] for name in ("before", "after"))
+            return f"on {gain.n_queries} held-out queries its {COARSE} is {after:.4f}, without learning {before:.4f}"
+        if found.high < 0:
+            return (
+                f"its {FINE[0]} on {found.n_queries} held-out queries is {-found.difference:.4f} below that of the "
+                f"stage in force ({self.in_force}), with a 95% interval of [{found.low:+.4f}, {found.high:+.4f}]"
+            )
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values, for a card."""
+        return {
+            "bytes": self.after.n_subvectors,
+            "pairs_learned": self.n_pairs[0],
+            "pairs_measured": self.n_pairs[1],
+            "in_force": {"stage": self.in_force, **self.present},
+            "table": {name: dict(row) for name, row in self.table.items()},
+            "recall_gain": asdict(self.recall_gain),
+            "found_gain": asdict(self.found_gain),
+            "better": self.is_better,
+            "objection": self.objection,
+        }
 
 
 def optimize_coarse(
@@ -108,20 +142,63 @@ def optimize_coarse(
 
     qrels = {str(query): {str(o): 1 for o in ordinals} for query, ordinals in enumerate(test.ordinals)}
     live = _live(index)
-    table = {}
-    recall = {}
+    by_id = {str(query): {index.id_of(row): 1 for row in rows} for query, rows in enumerate(test.rows)}
+    present = _run_in_force(index, test)
+    table, recall, fine = {}, {}, {}
     for name, quantizer in (("before", before), ("after", after)):
-        coarse, fine = _two_stage_runs(index.bank, quantizer, test.vectors, live, candidates)
+        coarse, fine[name] = _two_stage_runs(index.bank, quantizer, test.vectors, live, candidates)
         recall[name] = query_metrics(coarse, qrels, (COARSE,))[COARSE]
         table[name] = {
             f"coarse {COARSE}": float(np.mean(list(recall[name].values()))),
-            **evaluate_run(fine, qrels, FINE),
+            **evaluate_run(fine[name], qrels, FINE),
         }
     exact = _exact_run(index.bank, test.vectors, live)
     figures = evaluate_run(exact, qrels, (COARSE, *FINE))
     table["exact"] = {f"coarse {COARSE}": figures.pop(COARSE), **figures}
     gain = compare(recall["after"], recall["before"], random_state=random_state)
-    return Optimized(before, after, table, gain, (train.n_pairs, test.n_pairs), fitted)
+    found = query_metrics(fine["after"], qrels, FINE)[FINE[0]]
+    found_gain = compare(found, query_metrics(present, by_id, FINE)[FINE[0]], random_state=random_state)
+    return Optimized(
+        before=before,
+        after=after,
+        table=table,
+        in_force=index.first_stage,
+        present=evaluate_run(present, by_id, FINE),
+        recall_gain=gain,
+        found_gain=found_gain,
+        n_pairs=(train.n_pairs, test.n_pairs),
+        fitted=fitted,
+    )
+
+
+def judged_pairs(
+    index: Index, queries: Mapping[str, str], qrels: Mapping[str, Mapping[str, int]]
+) -> tuple[list[Pair], int]:
+    """Pairs from queries and judgements or clicks, by the ids of queries.
+
+    Args:
+        index: whose documents are meant.
+        queries: query id -> text.
+        qrels: query id -> document id -> relevance; what is above 0 answers.
+
+    Returns:
+        The pairs, and how many were left out because the index does not hold their document.
+
+    Raises:
+        InputError: a judged query has no text.
+
+    """
+    pairs: list[Pair] = []
+    missing = 0
+    for query, judged in qrels.items():
+        if query not in queries:
+            raise InputError(
+                "is judged and has no text", where=f"query {query!r}", hint="Give the queries file it is in"
+            )
+        answers = [document for document, relevance in judged.items() if relevance > 0]
+        pairs += [(queries[query], document) for document in answers if document in index]
+        missing += sum(document not in index for document in answers)
+    return pairs, missing
 
 
 def title_pairs(index: Index, n: int = MAX_QUERIES, *, random_state: int = 0) -> list[Pair]:
@@ -162,6 +239,7 @@ def verify(
 class _Judged(NamedTuple):
     """Queries with the documents that answer them, by ordinal, and the best row of each."""
 
+    queries: Sequence[str | np.ndarray]
     vectors: np.ndarray
     ordinals: Sequence[Sequence[int]]
     rows: Sequence[Sequence[int]]
@@ -171,7 +249,10 @@ class _Judged(NamedTuple):
         return sum(map(len, self.ordinals))
 
     def part(self, numbers: np.ndarray) -> _Judged:
-        return _Judged(self.vectors[numbers], [self.ordinals[n] for n in numbers], [self.rows[n] for n in numbers])
+        queries = [self.queries[n] for n in numbers]
+        return _Judged(
+            queries, self.vectors[numbers], [self.ordinals[n] for n in numbers], [self.rows[n] for n in numbers]
+        )
 
 
 def _judged(index: Index, pairs: Sequence[Pair]) -> _Judged:
@@ -194,7 +275,7 @@ def _judged(index: Index, pairs: Sequence[Pair]) -> _Judged:
         of_documents = [index.rows_of(document_id) for document_id in ids]
         ordinals.append([int(index.bank.documents[found[0]]) for found in of_documents])
         rows.append([_best_row(index.bank, vector, found) for found in of_documents])
-    return _Judged(vectors, ordinals, rows)
+    return _Judged(list(queries.values()), vectors, ordinals, rows)
 
 
 def _best_row(bank: Bank, query: np.ndarray, rows: np.ndarray) -> int:
@@ -262,6 +343,16 @@ def _two_stage_runs(
         coarse[str(number)] = {str(ordinal): -float(rank) for rank, ordinal in enumerate(ordinals)}
         fine[str(number)] = _run(rescore(bank, query, rows[:candidates], DEPTH))
     return coarse, fine
+
+
+def _run_in_force(index: Index, asked: _Judged) -> dict[str, dict[str, float]]:
+    """What the index finds as it is, by the ids of documents."""
+    words = index.first_stage == "lexical"  # which finds texts only
+    rankings = index.rank_batch(asked.queries if words else list(asked.vectors), DEPTH)
+    return {
+        str(number): {document: -float(rank) for rank, document in enumerate(ranking)}
+        for number, ranking in enumerate(rankings)
+    }
 
 
 def _exact_run(bank: Bank, queries: np.ndarray, live: np.ndarray) -> dict[str, dict[str, float]]:

@@ -13,7 +13,7 @@ from sememe.search.dense import Ranking, rank_exact, rank_shortlist, rescore
 from sememe.search.expansion import RM3
 from sememe.search.explaining import explain_rows, steered
 from sememe.search.feedback import Feedback
-from sememe.search.filters import Filter, check_filter, matches
+from sememe.search.filters import allowed_documents
 from sememe.search.fusion import reciprocal_rank_fusion, top_items
 from sememe.search.generation import Generation
 from sememe.search.hits import Hit, Hits
@@ -54,7 +54,7 @@ class Searcher:
     def __init__(self, index: Index, generation: Generation, parts: Parts) -> None:
         self._index, self._generation, self._parts = index, generation, parts
 
-    def search(self, queries: Queries, request: Request) -> list[Hits]:
+    def search(self, queries: Queries, request: Request) -> list[Hits[Hit]]:
         """See `Index.search` and `Index.search_batch`."""
         request.check(queries)
         if any(isinstance(query, str) for query in queries) and request.mode != "lexical":
@@ -65,19 +65,19 @@ class Searcher:
         depth = k if rerank is None else max(k, rerank.depth)
         ranked, vectors, records = self._ranked_with_feedback(queries, vectors, depth, request)
         answers = []
-        for query, found, record in zip(queries, ranked, records, strict=True):
+        for number, (query, found, record) in enumerate(zip(queries, ranked, records, strict=True)):
             clock.lap()
             hits = [self._hit(one, rank) for rank, one in enumerate(found.documents, start=1)]
             stages = [*before, *found.stages, StageReport("read", len(hits), 0, clock.lap())]
             if rerank is not None:
                 hits = reranked(rerank, str(query), hits, k)
                 stages.append(StageReport("rerank", len(hits), 0, clock.lap()))
-            answers.append(Hits(hits, stages, record))
-        if request.explain is None or vectors is None:
+            answers.append(Hits(hits, stages, record, None if vectors is None else vectors[number]))
+        if request.explain is None:
             return answers
-        return [self._explained(hits, vector, request.explain) for hits, vector in zip(answers, vectors, strict=True)]
+        return [self._explained(hits, request.explain) for hits in answers]
 
-    def rank(self, queries: Sequence[str], request: Request) -> list[dict[str, float]]:
+    def rank(self, queries: Queries, request: Request) -> list[dict[str, float]]:
         """See `Index.rank_batch`."""
         request.check(queries)
         ids = self._generation.records.ids
@@ -117,7 +117,8 @@ class Searcher:
         return found, moved, [answer.record for answer in answers]
 
     def _ranked(self, queries: Queries, vectors: np.ndarray | None, k: int, request: Request) -> Iterator[Ranked]:
-        allowed, mode = self._allowed(request.where), request.mode
+        live, records, mode = self._generation.live, self._generation.records, request.mode
+        allowed = allowed_documents(request.where, live, records.metadata)
         if vectors is None:
             expansion = request.feedback if isinstance(request.feedback, RM3) else None
             yield from (self._by_words(str(query), allowed, k, expansion) for query in queries)
@@ -152,17 +153,6 @@ class Searcher:
                 raise InputError(f"query {number} holds NaN or infinity")
             rows.append(row)
         return np.stack(rows) if rows else np.zeros((0, dimensions), np.float32)
-
-    def _allowed(self, where: Filter | None) -> np.ndarray:
-        live = self._generation.live
-        if not where:
-            return live
-        check_filter(where)
-        allowed = np.zeros(len(live), bool)
-        ordinals = np.flatnonzero(live)
-        found = [matches(metadata, where) for metadata in self._generation.records.metadata(ordinals.tolist())]
-        allowed[ordinals] = found
-        return allowed
 
     def _rank(self, queries: Queries, vectors: np.ndarray, allowed: np.ndarray, k: int) -> Iterable[Ranking]:
         bank, starts = self._generation.bank, self._generation.starts
@@ -232,13 +222,14 @@ class Searcher:
         records = self._generation.records
         return Hit(records[found.ordinal], found.score, rank, found.row, records.window(found.row), found.parts)
 
-    def _explained(self, hits: Hits, vector: np.ndarray, atoms: Atoms) -> Hits:
-        if not hits:
+    def _explained(self, hits: Hits[Hit], atoms: Atoms) -> Hits[Hit]:
+        if not hits or hits.vector is None:
             return hits
         clock = Clock()
-        explanations = explain_rows(atoms, vector, self._generation.bank[[hit.row for hit in hits]])
+        explanations = explain_rows(atoms, hits.vector, self._generation.bank[[hit.row for hit in hits]])
         explained = [replace(hit, explanation=found) for hit, found in zip(hits, explanations, strict=True)]
-        return Hits(explained, (*hits.stages, StageReport("explain", len(hits), 0, clock.lap())), hits.feedback)
+        stages = (*hits.stages, StageReport("explain", len(hits), 0, clock.lap()))
+        return Hits(explained, stages, hits.feedback, hits.vector)
 
 
 def _by_meaning(ranking: Ranking) -> Ranked:

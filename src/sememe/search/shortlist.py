@@ -10,7 +10,7 @@ import numpy as np
 from sememe import artifact
 from sememe.bank import Bank
 from sememe.search.adaptive import nearest_rows
-from sememe.search.coarse.kinds import CODES, CoarseName, parse_coarse
+from sememe.search.coarse.kinds import CoarseName, fit_stage, parse_coarse, stage_class
 from sememe.search.coarse.stage import Coarse
 
 KIND = "measured-coarse"
@@ -26,13 +26,16 @@ class Shortlist:
     Attributes:
         name: of the stage, such as `pq:48`.
         stage: the codes.
-        per_hit: rows proposed for each hit that is asked for.
+        asked: rows for each hit as the settings ask for them; 0 when they leave it to measuring.
+        per_hit: rows proposed for each hit that is wanted.
         recall: the measured share of the true top 10 among the rows proposed for 10; None before `measure`.
 
     """
 
-    def __init__(self, name: CoarseName, stage: Coarse, per_hit: int, recall: float | None = None) -> None:
-        self.name, self.stage, self.per_hit, self.recall = name, stage, per_hit, recall
+    def __init__(self, name: CoarseName, stage: Coarse, asked: int = 0) -> None:
+        self.name, self.stage, self.asked = name, stage, asked
+        self.per_hit = asked or CANDIDATES_PER_HIT
+        self.recall: float | None = None
 
     @classmethod
     def fit(cls, name: CoarseName, bank: Bank, live: np.ndarray, per_hit: int = 0) -> Self:
@@ -45,13 +48,12 @@ class Shortlist:
             per_hit: rows to propose for each hit; 0 to double them until recall@10 reaches 0.98.
 
         """
-        stage = CODES[name.kind].fit(bank, name.parameter)
-        return cls.around(name, stage, bank, live, per_hit)
+        return cls.around(name, fit_stage(name, bank), bank, live, per_hit)
 
     @classmethod
     def around(cls, name: CoarseName, stage: Coarse, bank: Bank, live: np.ndarray, per_hit: int = 0) -> Self:
         """As `fit`, with a stage that was learned before."""
-        shortlist = cls(name, stage, per_hit or CANDIDATES_PER_HIT)
+        shortlist = cls(name, stage, per_hit)
         stage.extend(bank)
         shortlist.measure(bank, live, grow=not per_hit)
         return shortlist
@@ -90,10 +92,16 @@ class Shortlist:
         return {"kind": str(self.name), "bytes": self.stage.nbytes, "recall@10": self.recall, "per_hit": self.per_hit}
 
     def save(self, path: Path) -> None:
-        """Write the codes to `path` and what was measured beside it; the codes last, so that they stand for both."""
-        measured = {"name": str(self.name), "per_hit": self.per_hit, "recall@10": self.recall}
-        artifact.save(measured_path(path), KIND, {}, measured)
-        self.stage.save(path)
+        """Write the codes to `path`, unless they are there, and what was measured beside them.
+
+        The codes last, so that they stand for both.
+        """
+        measured = {"name": str(self.name), "asked": self.asked, "per_hit": self.per_hit, "recall@10": self.recall}
+        place = measured_path(path)
+        if not path.exists() or not measured.items() <= artifact.load_card(place, KIND).items():
+            artifact.save(place, KIND, {}, measured)
+        if not path.exists():
+            self.stage.save(path)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -105,7 +113,9 @@ class Shortlist:
         """
         _, measured = artifact.load(measured_path(path), KIND)
         name = parse_coarse(measured["name"])
-        return cls(name, CODES[name.kind].load(path), measured["per_hit"], measured["recall@10"])
+        shortlist = cls(name, stage_class(name).load(path), measured["asked"])
+        shortlist.per_hit, shortlist.recall = measured["per_hit"], measured["recall@10"]
+        return shortlist
 
 
 def measured_path(path: Path) -> Path:

@@ -13,9 +13,21 @@ from sememe.bank import Bank
 from sememe.errors import InputError
 from sememe.progress import progress
 from sememe.search.adaptive import nearest_rows
-from sememe.search.coarse.kinds import CODES, parse_coarse
+from sememe.search.coarse.kinds import CODES, fit_stage, parse_coarse
 
-TUNED_STAGES = ("binary", "pq:96", "pq:48", "pq:24", "ivf", "prefix:64", "prefix:128", "prefix:256", "itq", "atoms")
+TUNED_STAGES = (
+    "binary",
+    "pq:96",
+    "pq:48",
+    "pq:24",
+    "ivf",
+    "prefix:64",
+    "prefix:128",
+    "prefix:256",
+    "funnel:64,128",
+    "itq",
+    "atoms",
+)
 SAMPLED_QUERIES = 400  # half of them choose, half confirm
 MOST_CANDIDATES = 5120
 LEAST_QUERIES = 20
@@ -164,7 +176,7 @@ def made_stages(bank: Bank, names: Sequence[str]) -> Iterator[tuple[str, Measure
         if name.kind not in CODES:
             raise InputError(f"{text!r} holds no codes that could be measured", where="stages")
         try:
-            stage = CODES[name.kind].fit(bank, name.parameter)
+            stage = fit_stage(name, bank)
         except InputError:
             if len(names) == 1:
                 raise

@@ -58,11 +58,15 @@ def _answer(results: Results) -> dict[str, Any]:
         "k": asked.k,
         "where": asked.where,
         "steer": {str(atom): amount for atom, amount in asked.steer.items()},
+        "like": list(asked.like),
+        "unlike": list(asked.unlike),
         "hits": [_hit(shown) for shown in results.hits],
         "atoms": [
             {"atom": k.atom, "label": k.label, "in_query": k.in_query, "in_hits": k.in_hits, "steer": k.amount}
             for k in results.knobs
         ],
+        "changed": [change._asdict() for change in (*results.raised, *results.lowered)],
+        "stages": [shown.report._asdict() for shown in results.stages],
         "milliseconds": round(results.milliseconds, 2),
     }
 

@@ -16,6 +16,7 @@ MODES = ("dense", "lexical", "hybrid")
 MAX_HITS = 100
 MAX_QUERY_CHARACTERS = 2000
 MAX_STEERED = 32
+MAX_MARKS = 20
 _NEXT_CONDITION = re.compile(r"[;,](?=[^;,]*[<>=])")
 _SLIDER = re.compile(r"s([0-9]{1,7})")
 
@@ -30,6 +31,8 @@ class Asked:
         mode: `dense`, `lexical` or `hybrid`.
         where: the metadata filter as it was typed.
         steer: how far to move the query along atoms, by atom.
+        like: ids of documents to search towards.
+        unlike: ids of documents to search away from.
     """
 
     query: str = ""
@@ -37,6 +40,8 @@ class Asked:
     mode: str = "dense"
     where: str = ""
     steer: Mapping[int, float] = field(default_factory=dict)
+    like: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, parameters: Iterable[tuple[str, str]]) -> Asked:
@@ -53,7 +58,8 @@ class Asked:
         mode = last.get("mode") or "dense"
         if mode not in MODES:
             raise InputError(f"there is no mode {mode!r}", where="mode", hint=f"Use {', '.join(MODES)}")
-        return cls(query, _read_k(last.get("k", "")), mode, last.get("where", "").strip(), _read_steer(items))
+        k, where = _read_k(last.get("k", "")), last.get("where", "").strip()
+        return cls(query, k, mode, where, _read_steer(items), *_read_marks(items))
 
     @property
     def filter(self) -> Filter | None:
@@ -82,20 +88,45 @@ class Asked:
         """The same search, moved this far along one atom."""
         return replace(self, steer={**self.steer, atom: max(-1.0, min(1.0, round(amount, 2)))})
 
+    def with_mark(self, document: str, mark: str) -> Asked:
+        """The same search with a document marked `like` or `unlike`, or with that mark taken away if it is there."""
+        marked = document in getattr(self, mark)
+        like, unlike = (tuple(i for i in ids if i != document) for ids in (self.like, self.unlike))
+        if not marked and mark == "like":
+            like = (*like, document)
+        elif not marked:
+            unlike = (*unlike, document)
+        return replace(self, like=like, unlike=unlike)
+
+    @property
+    def marks(self) -> list[tuple[str, str]]:
+        """The marked documents: `like` or `unlike`, and the id."""
+        return [("like", document) for document in self.like] + [("unlike", document) for document in self.unlike]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing moves the query."""
+        return not (self.steer or self.like or self.unlike)
+
     def plain(self) -> Asked:
+        """The same search without steering and marks."""
+        return replace(self, steer={}, like=(), unlike=())
+
+    def unsteered(self) -> Asked:
         """The same search without steering."""
         return replace(self, steer={})
 
     def _address(self, path: str) -> str:
         steer = ",".join(f"{atom}:{amount:g}" for atom, amount in sorted(self.steer.items()) if amount)
-        given: dict[str, Any] = {
-            "q": self.query,
-            "mode": self.mode if self.mode != "dense" else "",
-            "k": self.k if self.k != 10 else "",
-            "where": self.where,
-            "steer": steer,
-        }
-        return path + "?" + urlencode({name: value for name, value in given.items() if value}, safe=":,")
+        given: list[tuple[str, Any]] = [
+            ("q", self.query),
+            ("mode", self.mode if self.mode != "dense" else ""),
+            ("k", self.k if self.k != 10 else ""),
+            ("where", self.where),
+            *self.marks,
+            ("steer", steer),
+        ]
+        return path + "?" + urlencode([(name, value) for name, value in given if value], safe=":,")
 
 
 def _read_k(text: str) -> int:
@@ -122,6 +153,21 @@ def _read_steer(items: Iterable[tuple[str, str]]) -> dict[int, float]:
     if len(steer) > MAX_STEERED:
         raise InputError(f"{len(steer)} atoms are steered, {MAX_STEERED} are allowed", where="steer")
     return steer
+
+
+def _read_marks(items: Iterable[tuple[str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids that are liked and not liked, each once; of contradicting marks the last one counts."""
+    marks: dict[str, str] = {}
+    for name, value in items:
+        if name in ("like", "unlike") and value:
+            marks.pop(value, None)
+            marks[value] = name
+    if len(marks) > MAX_MARKS:
+        raise InputError(f"{len(marks)} documents are marked, {MAX_MARKS} are allowed", where="like")
+    return (
+        tuple(document for document, mark in marks.items() if mark == "like"),
+        tuple(document for document, mark in marks.items() if mark == "unlike"),
+    )
 
 
 def _read_amount(text: str) -> float:

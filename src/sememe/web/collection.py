@@ -12,7 +12,9 @@ import numpy as np
 from sememe.atoms import Atoms
 from sememe.corpus import Document
 from sememe.errors import InputError
-from sememe.search import Hit, Index
+from sememe.search import Hit, Hits, Index
+from sememe.search.feedback import Feedback
+from sememe.search.stages import Clock
 from sememe.web.asked import Asked
 from sememe.web.book import AtomBook
 
@@ -69,33 +71,43 @@ class Collection:
         """The vector of a query, not steered; shape (d,)."""
         return self._vector(query)
 
-    def steered_vector(self, asked: Asked) -> np.ndarray:
-        """The vector that is searched with; shape (d,)."""
-        plain = self._vector(asked.query)
-        return self.index.query_vector(plain, explain=self.atoms.atoms, steer=asked.steer) if asked.steer else plain
-
-    def search(self, asked: Asked, k: int | None = None, *, explain: bool = True) -> list[Hit]:
+    def search(self, asked: Asked, k: int | None = None, *, explain: bool = True) -> Hits[Hit]:
         """Search as asked.
 
         Args:
             asked: the search.
             k: how many hits, if not as many as asked for.
             explain: take the scores apart; a steered search is always explained.
+
+        Raises:
+            InputError: there are no atoms to steer with, or a marked document is not there.
         """
+        self._check_marks(asked)
         atoms = self.book.atoms if self.book is not None and asked.mode != "lexical" else None
         if asked.steer and atoms is None:
             self.atoms  # noqa: B018  (says that there are none)
         # A vector that is known already saves encoding the query again; only the dense mode takes one.
+        clock = Clock()
         query = self._vector(asked.query) if asked.mode == "dense" else asked.query
+        encoding = clock.lap()
         with self._lock:
-            return self.index.search(
+            hits = self.index.search(
                 query,
                 k or asked.k,
                 mode=asked.mode,
                 where=asked.filter,
                 explain=atoms if explain or asked.steer else None,
                 steer=asked.steer if atoms is not None else None,
+                feedback=Feedback.chosen(asked.like, asked.unlike) if asked.like or asked.unlike else None,
             )
+        # The index was given a vector, so what it calls encoding took no time.
+        stages = [one._replace(ms=one.ms + encoding) if one.stage == "encode" else one for one in hits.stages]
+        return Hits(hits, stages, hits.feedback, hits.vector)
+
+    def _check_marks(self, asked: Asked) -> None:
+        for mark, document in asked.marks:
+            if document not in self.index:
+                raise InputError(f"there is no document {document!r}", where=mark, hint="Take the mark away")
 
     def like(self, row: int, k: int) -> list[Hit]:
         """The documents nearest to a stored vector, its own document left out."""

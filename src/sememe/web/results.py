@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sememe.corpus import Document
-from sememe.search import Hit
+from sememe.search import Hit, Hits
+from sememe.search.second_search import AtomChange
+from sememe.search.stages import StageReport
 from sememe.web.asked import Asked
 from sememe.web.bars import Bar, Part, Scale, bar, table
 from sememe.web.collection import Collection
@@ -17,6 +19,7 @@ from sememe.web.highlight import Highlighter, Piece
 
 COMPARED_RANKS = 100  # how far down the unsteered order is known
 N_KNOBS = 8
+N_CHANGES = 4
 MAX_FACTS = 3
 MAX_FACT_CHARACTERS = 32
 
@@ -43,11 +46,13 @@ class ShownHit:
     """A hit as the page shows it.
 
     Attributes:
+        name: its title as plain text.
         moved: by how many ranks steering has raised it; None when it was below the ranks that are known.
         parts, bar: the score taken apart, when there are atoms.
     """
 
     hit: Hit
+    name: str
     title: Sequence[Piece]
     excerpt: Sequence[Piece]
     facts: Sequence[str]
@@ -57,11 +62,31 @@ class ShownHit:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A document that the query is drawn to (`like`) or pushed away from (`unlike`)."""
+
+    kind: str
+    document: Document
+    title: str
+
+
+@dataclass(frozen=True)
+class ShownStage:
+    """A stage of the search, as the library reports it, and in words."""
+
+    report: StageReport
+    meaning: str
+
+
+@dataclass(frozen=True)
 class Results:
     """The answer to a search.
 
     Attributes:
-        left: hits of the unsteered order that steering has pushed out, with their old ranks.
+        left: hits of the plain order that steering and marks have pushed out, with their old ranks.
+        marks: the documents that the visitor marked.
+        raised, lowered: the atoms that the marks raised and lowered most.
+        stages: what each stage of the search did.
         milliseconds: how long it took.
     """
 
@@ -69,6 +94,10 @@ class Results:
     hits: Sequence[ShownHit]
     knobs: Sequence[Knob]
     left: Sequence[tuple[int, Document]]
+    marks: Sequence[Mark]
+    raised: Sequence[AtomChange]
+    lowered: Sequence[AtomChange]
+    stages: Sequence[ShownStage]
     milliseconds: float
     residual_share: float | None
 
@@ -83,18 +112,42 @@ def answer(collection: Collection, asked: Asked) -> Results:
     if asked.mode == "lexical":
         asked = asked.plain()  # words have no atoms
     hits = collection.search(asked)
-    plain = collection.search(asked.plain(), max(COMPARED_RANKS, asked.k), explain=False) if asked.steer else hits
+    plain = hits if asked.is_plain else collection.search(asked.plain(), max(COMPARED_RANKS, asked.k), explain=False)
     explanations = [hit.explanation for hit in hits if hit.explanation is not None]
-    show = _Shower(collection, asked, {hit.document.id: hit.rank for hit in plain}, Scale.of(explanations))
+    show = _Shower(collection, asked, hits, {hit.document.id: hit.rank for hit in plain}, Scale.of(explanations))
     present = {hit.document.id for hit in hits}
+    marked = [(kind, collection.index.document(document)) for kind, document in asked.marks]
+    fed = hits.feedback
     return Results(
-        asked,
-        [show(hit) for hit in hits],
-        _knobs(collection, asked, plain[: asked.k]) if asked.mode != "lexical" else [],
-        [(hit.rank, hit.document) for hit in plain[: asked.k] if hit.document.id not in present],
-        1000 * (time.perf_counter() - started),
-        float(np.mean([e.residual_share for e in explanations])) if explanations else None,
+        asked=asked,
+        hits=[show(hit) for hit in hits],
+        knobs=_knobs(collection, asked, plain[: asked.k]) if asked.mode != "lexical" else [],
+        left=[(hit.rank, hit.document) for hit in plain[: asked.k] if hit.document.id not in present],
+        marks=[Mark(kind, document, title_of(document)) for kind, document in marked],
+        raised=fed.raised(N_CHANGES) if fed is not None else [],
+        lowered=fed.lowered(N_CHANGES) if fed is not None else [],
+        stages=[ShownStage(report, meaning_of(report.stage)) for report in hits.stages],
+        milliseconds=1000 * (time.perf_counter() - started),
+        residual_share=float(np.mean([e.residual_share for e in explanations])) if explanations else None,
     )
+
+
+MEANINGS = {
+    "encode": "the encoder turns the query into a vector",
+    "feedback": "the marked documents move that vector",
+    "filter": "few documents pass the filter, so all of them are scored",
+    "exact": "every vector is compared with the query’s",
+    "lexical": "documents with the query’s words, by BM25",
+    "fine": "the vectors of what was proposed are read and scored exactly",
+    "fuse": "both rankings are joined by rank",
+    "read": "the documents are read",
+    "explain": "the scores are taken apart into atoms",
+}
+
+
+def meaning_of(stage: str) -> str:
+    """What a stage does, in words; whatever is not known here is a first stage of codes."""
+    return MEANINGS.get(stage, "codes in memory propose documents")
 
 
 def title_of(document: Document) -> str:
@@ -112,15 +165,17 @@ def facts_of(document: Document) -> list[str]:
 class _Shower:
     """Makes hits of one search ready to be shown."""
 
-    def __init__(self, collection: Collection, asked: Asked, before: Mapping[str, int], scale: Scale) -> None:
+    def __init__(
+        self, collection: Collection, asked: Asked, hits: Hits[Hit], before: Mapping[str, int], scale: Scale
+    ) -> None:
         self._book, self._before, self._scale = collection.book, before, scale
         self._highlighter = Highlighter(asked.query, collection.language)
-        self._vector = collection.steered_vector(asked) if asked.mode != "lexical" else None
+        self._vector = hits.vector
 
     def __call__(self, hit: Hit) -> ShownHit:
         # BM25 scores whole documents, so its words may stand anywhere in the text.
         text = hit.document.text if set(hit.parts) == {"lexical"} else hit.passage
-        rank = self._before.get(hit.document.id)
+        rank, name = self._before.get(hit.document.id), title_of(hit.document)
         parts: Sequence[Part] = []
         drawn = None
         if hit.explanation is not None and self._book is not None and self._vector is not None:
@@ -128,7 +183,8 @@ class _Shower:
             drawn = bar(hit.explanation, self._scale)
         return ShownHit(
             hit,
-            self._highlighter.pieces(title_of(hit.document)),
+            name,
+            self._highlighter.pieces(name),
             self._highlighter.excerpt(text),
             facts_of(hit.document),
             rank - hit.rank if rank is not None else None,

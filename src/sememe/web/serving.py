@@ -14,6 +14,7 @@ from sememe.atoms import Atoms
 from sememe.atoms.study import Study
 from sememe.errors import InputError
 from sememe.search import Index
+from sememe.search.manifest import is_multi_vector
 from sememe.web.access import check_exposure
 from sememe.web.app import create_app, create_study_app
 from sememe.web.hosts import url_host
@@ -51,7 +52,7 @@ def serve(
     listener = _listen(host, port)
     with listener, ExitStack() as stack:
         real_port = listener.getsockname()[1]
-        if Index.is_index(index_path) or not Path(index_path).is_dir():
+        if Index.is_index(index_path) or is_multi_vector(index_path) or not Path(index_path).is_dir():
             index = stack.enter_context(Index.open(index_path))
             app = create_app(index, _load_atoms(index, atoms_path), token=token, host=host, port=real_port)
         else:

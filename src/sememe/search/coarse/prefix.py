@@ -6,6 +6,7 @@ Kusupati et al. (arXiv 2205.13147), section 4.3. It is for encoders that were tr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -97,19 +98,47 @@ class Prefix:
         best: np.ndarray = rows[0][np.lexsort((rows[0], -scores[0]))]
         return best
 
-    def save(self, path: Path) -> None:
+    def scores(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The inner products of a query (d,) with the coded prefixes of rows (n,); shape (n,), float32."""
+        import faiss
+
+        if not len(rows):
+            return np.zeros(0, np.float32)
+        codes = faiss.rev_swig_ptr(self._index.codes.data(), self.n_rows * self.dimensions)
+        chosen = np.ascontiguousarray(codes.reshape(self.n_rows, -1)[rows])
+        prefixes: np.ndarray = self._index.sa_decode(chosen)
+        return prefixes @ np.asarray(query[: self.dimensions], np.float32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What it consists of, by name."""
         import faiss
 
         codes = faiss.vector_to_array(self._index.codes).reshape(self.n_rows, self.dimensions)
-        arrays = {"codes": codes, "steps": faiss.vector_to_array(self._index.sq.trained)}
-        artifact.save(path, f"coarse-{self.kind}", arrays, {"width": self.width, "normalize": self.normalize})
+        return {"codes": codes, "steps": faiss.vector_to_array(self._index.sq.trained)}
+
+    def save(self, path: Path) -> None:
+        card = {"width": self.width, "normalize": self.normalize}
+        artifact.save(path, f"coarse-{self.kind}", self.arrays(), card)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         arrays, card = artifact.load(path, f"coarse-{cls.kind}")
+        try:
+            return cls.from_arrays(arrays, card)
+        except InputError as error:
+            raise ArtifactError(error.message, where=str(path), hint="Make it again") from None
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> Self:
+        """Make it again from `arrays` and a card with `width` and `normalize`.
+
+        Raises:
+            InputError: they do not fit together.
+
+        """
         steps, codes, width = arrays.get("steps"), arrays.get("codes"), card.get("width")
         if steps is None or codes is None or codes.ndim != 2 or steps.shape != (2 * codes.shape[1],):
-            raise ArtifactError("does not hold prefixes with their steps", where=str(path), hint="Make it again")
+            raise InputError("does not hold prefixes with their steps")
         if not isinstance(width, int) or not 1 <= codes.shape[1] <= width:
-            raise ArtifactError(f"holds {codes.shape[1]} of {width} dimensions", where=str(path), hint="Make it again")
+            raise InputError(f"holds {codes.shape[1]} of {width} dimensions")
         return cls(steps, codes, width=width, normalize=bool(card.get("normalize")))

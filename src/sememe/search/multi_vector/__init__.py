@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sememe.search.multi_vector.config import MultiVectorConfig
+    from sememe.search.multi_vector.explaining import MaxSimExplanation, MultiVectorHit
+    from sememe.search.multi_vector.index import MultiVectorIndex
+    from sememe.search.multi_vector.maxsim import chamfer
+    from sememe.search.multi_vector.posthoc import cluster_posthoc, ward
+    from sememe.search.multi_vector.pruning import Pruning, prune
 
 _HOMES = {
+    "MultiVectorConfig": "config",
     "MaxSimExplanation": "explaining",
     "MultiVectorHit": "explaining",
     "MultiVectorIndex": "index",
@@ -18,6 +27,7 @@ _HOMES = {
 
 __all__ = [
     "MaxSimExplanation",
+    "MultiVectorConfig",
     "MultiVectorHit",
     "MultiVectorIndex",
     "Pruning",

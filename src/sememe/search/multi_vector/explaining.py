@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,21 @@ class Match:
     share: float
 
 
+class WordShare(NamedTuple):
+    """What some words of the query add to the score.
+
+    Attributes:
+        words: the words; a query vector that is a cluster stands for several.
+        found: the words of the document vectors that they found.
+        share: the sum of the shares of their vectors, correctly rounded.
+
+    """
+
+    words: tuple[str, ...]
+    found: tuple[str, ...]
+    share: float
+
+
 @dataclass(frozen=True)
 class MaxSimExplanation:
     """A score taken apart: it is the sum of the shares, exactly.
@@ -54,6 +69,24 @@ class MaxSimExplanation:
     def top(self, n: int) -> list[Match]:
         """The `n` matches with the largest shares."""
         return sorted(self.matches, key=lambda match: -match.share)[:n]
+
+    def by_words(self) -> list[WordShare]:
+        """The matches of the same words taken together, in the order of the query, special tokens last.
+
+        A word of several pieces has a vector for each of them.
+        """
+        together: dict[tuple[str, ...], list[Match]] = {}
+        for match in self.matches:
+            together.setdefault(tuple(dict.fromkeys(match.query_words)), []).append(match)
+        shares = [
+            WordShare(
+                words,
+                tuple(dict.fromkeys(word for match in matches for word in match.document_words)),
+                math.fsum(match.share for match in matches),
+            )
+            for words, matches in together.items()
+        ]
+        return sorted(shares, key=lambda share: share.words == (SPECIAL,))
 
     def as_dict(self) -> dict[str, Any]:
         """The object that `--json` prints: every match, none left out."""
@@ -86,6 +119,16 @@ class MultiVectorHit:
     score: float
     rank: int
     explanation: MaxSimExplanation | None = None
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """The scores that went into `score`."""
+        return {"maxsim": self.score}
+
+    @property
+    def passage(self) -> str:
+        """The document's text; it was read as far as the encoder reads."""
+        return self.document.text
 
 
 def words_of(text: str, tokens: np.ndarray, n_vectors: int) -> list[tuple[str, ...]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,41 +16,22 @@ from sememe import disk
 from sememe.bank import Bank
 from sememe.corpus import Corpus, Document
 from sememe.errors import ArtifactError, InputError, ModelError
-from sememe.models.multi_vector import MultiVectorEncoder, TokenVectors, padded
+from sememe.models.multi_vector import MultiVectorEncoder
 from sememe.progress import progress
-from sememe.search.fusion import top_items
-from sememe.search.multi_vector.explaining import Match, MaxSimExplanation, MultiVectorHit, words_of
+from sememe.search.filters import Filter, allowed_documents
+from sememe.search.hits import Hits
+from sememe.search.multi_vector.config import EXACT_VECTORS, MultiVectorConfig
+from sememe.search.multi_vector.encoding import Encoded, TokenEncoder, encode_pruned
+from sememe.search.multi_vector.explaining import MultiVectorHit, words_of
 from sememe.search.multi_vector.lists import PROBES, Lists
-from sememe.search.multi_vector.maxsim import exact_score, exact_shares, score_documents
-from sememe.search.multi_vector.pruning import Kind, Pruning, prune_with_members
-from sememe.search.multi_vector.store import Encoded, Store
+from sememe.search.multi_vector.pruning import Kind, Pruning
+from sememe.search.multi_vector.searcher import Query, Searcher
+from sememe.search.multi_vector.store import Store
+from sememe.search.stages import Clock, StageReport
 
 DOCUMENTS_PER_COMMIT = 256
-EXACT_VECTORS = 50_000
-# On SciFact with MiniLM (661,116 token vectors, 60 queries) .960, .988 and .990 of the exact top 10 are among 100, 200
-# and 400 candidates; mean vectors instead of lists give .952, .973 and .988.
-MIN_CANDIDATES = 200
-CANDIDATES_PER_HIT = 20
-COARSE_KINDS = ("auto", "exact", "lists")
 LISTS = "lists"
 Item = TypeVar("Item")
-_BLOCK_ROWS = 16_384
-# float32 scores of unit vectors are off by rounding; whatever comes this close to the k-th is scored exactly. A share
-# of a query vector has at most this error.
-_TOLERANCE = 3e-5
-
-
-class TokenEncoder(Protocol):
-    """What an index needs of an encoder; see `sememe.models.multi_vector.MultiVectorEncoder`."""
-
-    name: str
-    fingerprint: str
-    dimensions: int
-    query_length: int
-    document_length: int
-    pruning: str | None
-
-    def encode(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[TokenVectors]: ...
 
 
 class MultiVectorIndex:
@@ -64,6 +47,7 @@ class MultiVectorIndex:
         self._encoder = encoder
         card = store.bank.provenance
         self.pruning = Pruning.parse(card["pruning"])
+        self._coarse = str(card["coarse"])
         self._ordinals = store.ordinals()
         self._lists = self._saved_lists()
         if encoder is not None:
@@ -78,11 +62,9 @@ class MultiVectorIndex:
         encoder: TokenEncoder,
         path: str | Path,
         *,
-        pruning: str | None = None,
-        renormalize: bool = False,
-        dtype: str = "float16",
-        coarse: str = "auto",
+        config: MultiVectorConfig | None = None,
         resume: bool = False,
+        **settings: Any,
     ) -> MultiVectorIndex:
         """Encode a corpus into a new index.
 
@@ -90,12 +72,10 @@ class MultiVectorIndex:
             corpus: the documents; title and text are encoded together, as far as the encoder reads.
             encoder: what gives token vectors.
             path: the folder to make.
-            pruning: how many vectors are kept, such as `mv` or `C8x32`, see `sememe.search.multi_vector.pruning`; by
-                default what the encoder was trained with, else `mv`. It holds for queries too.
-            renormalize: scale the centroids of clusters to unit length.
-            dtype: how numbers are stored: `float32`, `float16` or `int8`. Scores are exact for what is stored.
-            coarse: `exact` scores every document, `lists` only candidates, `auto` takes lists above 50,000 vectors.
+            config: the settings; or give its fields as keywords, such as `pruning="C8x32"`. Without a pruning it is
+                what the encoder was trained with, else `mv`; it holds for queries too.
             resume: go on with a build that was stopped, if it was made the same way.
+            **settings: fields of `MultiVectorConfig`, when `config` is not given.
 
         Returns:
             The index, open for writing.
@@ -105,9 +85,8 @@ class MultiVectorIndex:
             ArtifactError: there is something already, or the build to resume was made differently.
 
         """
-        path, method = Path(path), Pruning.parse(pruning or encoder.pruning or "mv")
-        if coarse not in COARSE_KINDS:
-            raise InputError(f"there is no coarse stage {coarse!r}", hint=f"Choose from {', '.join(COARSE_KINDS)}")
+        path, config = Path(path), config if config is not None else MultiVectorConfig(**settings)
+        method = Pruning.parse(config.pruning or encoder.pruning or "mv")
         provenance = {
             "kind": "multi-vector index",
             "model": encoder.name,
@@ -116,13 +95,13 @@ class MultiVectorIndex:
             "lengths": [encoder.query_length, encoder.document_length],
             "corpus": corpus.source if isinstance(corpus, Corpus) else "documents",
             "pruning": method.method,
-            "renormalize": renormalize,
-            "coarse": coarse,
+            "renormalize": config.renormalize,
+            "coarse": config.coarse,
         }
         if resume and path.exists() and any(path.iterdir()):
-            store = _resumed(path, provenance, dtype)
+            store = _resumed(path, provenance, config.dtype)
         else:
-            store = Store.create(path, encoder.dimensions, dtype, provenance)
+            store = Store.create(path, encoder.dimensions, config.dtype, provenance)
         try:
             index = cls(path, store, encoder)
             if not store.complete:
@@ -222,21 +201,32 @@ class MultiVectorIndex:
             self._encoder = encoder
         return self._encoder
 
+    @property
+    def config(self) -> MultiVectorConfig:
+        """The settings it was built with."""
+        card = self.bank.provenance
+        return MultiVectorConfig(card["pruning"], card["renormalize"], self.bank.dtype, card["coarse"])
+
     def info(self) -> dict[str, Any]:
         """What the index is and how large."""
+        card = self.bank.provenance
         live = self._store.live[self.bank.documents] if len(self.bank) else np.zeros(0, bool)
-        tokens = sum(len(self._store.tokens(ordinal)) for ordinal in self._ordinals.values())
+        lists = self._first_stage()
         return {
             "documents": len(self),
             "deleted": int((~self._store.live).sum()),
             "vectors": int(live.sum()),
-            "tokens": tokens,
+            "tokens": sum(len(self._store.tokens(ordinal)) for ordinal in self._ordinals.values()),
             "dimensions": self.bank.dimensions,
-            "dtype": self.bank.dtype,
-            "pruning": self.pruning.method,
-            "encoder": self.bank.provenance["model"],
-            "coarse": "lists" if self._uses_lists else "exact",
-            "memory": self._lists.nbytes if self._lists is not None else 0,
+            "encoder": {
+                "name": card["model"],
+                "fingerprint": card["model_fingerprint"],
+                "query_length": card["lengths"][0],
+                "document_length": card["lengths"][1],
+            },
+            "corpus": card["corpus"],
+            "config": asdict(self.config),
+            "coarse": {"kind": "exact"} if lists is None else {"kind": LISTS, "bytes": lists.nbytes},
             "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
         }
 
@@ -254,8 +244,14 @@ class MultiVectorIndex:
     # ── searching ────────────────────────────────────────────────────────────────────────────────────────────
 
     def search(
-        self, query: str | np.ndarray, k: int = 10, *, explain: bool = False, candidates: int | None = None
-    ) -> list[MultiVectorHit]:
+        self,
+        query: str | np.ndarray,
+        k: int = 10,
+        *,
+        explain: bool = False,
+        candidates: int | None = None,
+        where: Filter | None = None,
+    ) -> Hits[MultiVectorHit]:
         """Find the documents with the highest Chamfer score ``sum over q of max over x of <q, x>``.
 
         Args:
@@ -263,22 +259,23 @@ class MultiVectorIndex:
             k: how many hits; fewer are returned when there are fewer documents.
             explain: say which document vector each query vector found, and the words of both.
             candidates: how many documents are scored; 20 for each hit and at least 200 by default.
+            where: a metadata filter, see `sememe.search.filters`.
 
         Returns:
-            Hits, the best first; equal scores in the order of adding. Scores are exact for the stored vectors.
+            Hits, the best first; equal scores in the order of adding. Scores are exact for the stored vectors. `stages`
+            says what each stage did.
 
         Raises:
             InputError: an argument does not fit.
 
         """
-        vectors, words = self._query(query)
-        ordinals, scores = self._rank(vectors, _positive(k, "k"), candidates)
-        hits = []
-        for rank, (ordinal, score) in enumerate(zip(ordinals.tolist(), scores, strict=True), start=1):
-            document = self._store.records[ordinal]
-            explanation = self._explanation(vectors, words, ordinal, document) if explain else None
-            hits.append(MultiVectorHit(document, score, rank, explanation))
-        return hits
+        k, candidates = _positive(k, "k"), candidates if candidates is None else _positive(candidates, "candidates")
+        if isinstance(query, str):
+            self.encoder  # noqa: B018  loading it is no part of a search
+        clock = Clock()
+        asked = self._query(query)
+        before = (StageReport("encode", len(asked.vectors), 0, clock.lap()),)
+        return self._searcher(where).search(asked, k, candidates, explain=explain, before=before)
 
     def rank_batch(
         self, queries: Sequence[str | np.ndarray], k: int, *, candidates: int | None = None
@@ -287,26 +284,37 @@ class MultiVectorIndex:
 
         Scores are float32 products, so that they are off by rounding.
         """
-        rankings = []
-        for query in queries:
-            vectors, _ = self._query(query)
-            ordinals, scores = self._approximate(vectors, k, candidates)
-            best = top_items(scores, np.ones(len(scores), bool), k)
-            rankings.append({self._store.ids[ordinals[i]]: float(scores[i]) for i in best})
-        return rankings
+        k, searcher = _positive(k, "k"), self._searcher()
+        return [searcher.rank(self._query(query), k, candidates) for query in queries]
 
     def candidates(self, query: str | np.ndarray, n: int, *, probes: int = PROBES) -> list[str]:
         """The ids of the `n` documents that the first stage proposes, so that its recall can be measured."""
-        vectors, _ = self._query(query)
-        if not self._uses_lists:
-            raise InputError("has no first stage: every document is scored", where=str(self.path))
-        return [self._store.ids[o] for o in self._live_lists().candidates(vectors, n, self._store.live, probes)]
+        return self._searcher().candidates(self._query(query), n, probes)
 
-    def _query(self, query: str | np.ndarray) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    def using(self, coarse: str) -> MultiVectorIndex:
+        """The same index, searched with another first stage that is made in memory; nothing is written.
+
+        Args:
+            coarse: the first stage, as in `MultiVectorConfig`.
+
+        Raises:
+            InputError: there is no such stage.
+
+        """
+        view = copy.copy(self)
+        view._coarse = MultiVectorConfig(coarse=coarse).coarse
+        return view
+
+    def _searcher(self, where: Filter | None = None) -> Searcher:
+        allowed = allowed_documents(where, self._store.live, self._store.records.metadata)
+        return Searcher(self._store, self._first_stage(), allowed)
+
+    def _query(self, query: str | np.ndarray) -> Query:
         if isinstance(query, str):
-            record = self.encoder.encode([query], "query")[0]
-            encoded = self._pruned([record], "query", ["the query"])[0]
-            return encoded.vectors, words_of(query, encoded.tokens, len(encoded.vectors))
+            if not query.strip():
+                raise InputError("is empty", where="query")
+            encoded = self._encoded([query], "query", ["the query"])[0]
+            return Query(encoded.vectors, words_of(query, encoded.tokens, len(encoded.vectors)))
         vectors = np.asarray(query, np.float32)
         if vectors.ndim != 2 or vectors.shape[1] != self.bank.dimensions or not len(vectors):
             raise InputError(
@@ -317,52 +325,7 @@ class MultiVectorIndex:
             )
         if not np.isfinite(vectors).all():
             raise InputError("holds NaN or infinity", where="query")
-        return vectors, [()] * len(vectors)
-
-    def _rank(self, query: np.ndarray, k: int, n: int | None) -> tuple[np.ndarray, list[float]]:
-        ordinals, scores = self._approximate(query, k, n)
-        best = top_items(scores, np.ones(len(scores), bool), k)
-        if len(best) == k:
-            slack = _TOLERANCE * float(np.linalg.norm(query, axis=1).sum())
-            best = np.flatnonzero(scores >= scores[best[-1]] - slack)
-        exact = [exact_score(exact_shares(query, self._vectors(ordinals[i]))[1]) for i in best]
-        order = sorted(range(len(best)), key=lambda place: (-exact[place], int(ordinals[best[place]])))[:k]
-        return ordinals[best[order]], [exact[place] for place in order]
-
-    def _approximate(self, query: np.ndarray, k: int, n: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """float32 scores of the candidates, or of all documents; ordinals ascending."""
-        n = max(MIN_CANDIDATES, CANDIDATES_PER_HIT * k) if n is None else max(_positive(n, "candidates"), k)
-        if self._uses_lists:
-            ordinals = np.sort(self._live_lists().candidates(query, n, self._store.live))
-        else:
-            ordinals = np.flatnonzero(self._store.live)
-        counts = self._store.ends[ordinals] - self._store.starts[ordinals]
-        scores = np.empty(len(ordinals), np.float32)
-        first = 0
-        while first < len(ordinals):
-            room = np.searchsorted(np.cumsum(counts[first:]), _BLOCK_ROWS, side="right")
-            last = first + max(1, int(room))
-            rows = np.concatenate([self._vectors(ordinal) for ordinal in ordinals[first:last]])
-            starts = np.cumsum(counts[first:last]) - counts[first:last]
-            scores[first:last] = score_documents(query, np.zeros(1, np.int64), rows, starts)[0]
-            first = last
-        return ordinals, scores
-
-    def _vectors(self, ordinal: int) -> np.ndarray:
-        return self.bank[self._store.rows(int(ordinal))]
-
-    def _explanation(
-        self, query: np.ndarray, query_words: Sequence[tuple[str, ...]], ordinal: int, document: Document
-    ) -> MaxSimExplanation:
-        rows = self._store.rows(ordinal)
-        winners, shares = exact_shares(query, self.bank[rows])
-        words = words_of(document.content, self._store.tokens(ordinal), rows.stop - rows.start)
-        return MaxSimExplanation(
-            tuple(
-                Match(asked, words[winner], rows.start + winner, share)
-                for asked, winner, share in zip(query_words, winners.tolist(), shares.tolist(), strict=True)
-            )
-        )
+        return Query(vectors, [()] * len(vectors))
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -377,9 +340,11 @@ class MultiVectorIndex:
 
         """
         added = 0
-        for chunk in _chunks(iter(documents)):
-            self._add(chunk)
-            added += len(chunk)
+        with progress("Adding", unit="documents") as bar:
+            for chunk in _chunks(iter(documents)):
+                self._add(chunk)
+                added += len(chunk)
+                bar.advance(len(chunk))
         return added
 
     def replace(self, documents: Iterable[Document]) -> int:
@@ -411,7 +376,7 @@ class MultiVectorIndex:
             new = Store.create(folder, old.bank.dimensions, old.bank.dtype, old.bank.provenance)
             try:
                 for ordinals in _chunks(iter(self._ordinals.values())):
-                    encoded = [Encoded(self._vectors(ordinal), old.tokens(ordinal)) for ordinal in ordinals]
+                    encoded = [Encoded(old.bank[old.rows(ordinal)], old.tokens(ordinal)) for ordinal in ordinals]
                     new.add([old.records[ordinal] for ordinal in ordinals], encoded)
                 new.finish()
             finally:
@@ -424,8 +389,8 @@ class MultiVectorIndex:
 
     def prepare(self) -> None:
         """Make what is derived from the vectors and store it, so that readers find it."""
-        if self._uses_lists:
-            lists = self._live_lists()
+        lists = self._first_stage()
+        if lists is not None:
             commit = self.bank.journal.commits[-1]
             lists.save(self.path / LISTS, {"ends": dict(commit.ends), "checksums": dict(commit.checksums)})
 
@@ -446,42 +411,24 @@ class MultiVectorIndex:
                     hint="Give every document its own id, or use MultiVectorIndex.replace",
                 )
             seen.add(document.id)
-        records = self.encoder.encode([document.content for document in documents], "document")
-        encoded = self._pruned(records, "document", [document.id for document in documents])
+        encoded = self._encoded([document.content for document in documents], "document", [d.id for d in documents])
         first = len(self._store.live)
         self._store.add(documents, encoded, [self._ordinals[i] for i in replaced])
         for document_id in replaced:
             del self._ordinals[document_id]
         self._ordinals.update({document.id: first + number for number, document in enumerate(documents)})
 
-    def _pruned(self, records: Sequence[TokenVectors], kind: Kind, ids: Sequence[str]) -> list[Encoded]:
-        import torch
-
-        encoded: list[Encoded | None] = [None] * len(records)
-        for batch in _by_length([len(record.vectors) for record in records]):
-            vectors, mask = padded([records[place] for place in batch])
-            pruned = prune_with_members(
-                torch.from_numpy(vectors),
-                torch.from_numpy(mask),
-                self.pruning,
-                kind,
-                renormalize=bool(self.bank.provenance["renormalize"]),
-                ids=[ids[place] for place in batch],
-            )
-            for row, place in enumerate(batch):
-                members = pruned.members[row, : len(records[place].spans)].numpy()
-                tokens = np.column_stack([records[place].spans, members]).astype(np.int32)
-                encoded[place] = Encoded(pruned.vectors[row][pruned.mask[row]].numpy(), tokens)
-        return [item for item in encoded if item is not None]
+    def _encoded(self, texts: Sequence[str], kind: Kind, ids: Sequence[str]) -> list[Encoded]:
+        renormalize = bool(self.bank.provenance["renormalize"])
+        return encode_pruned(self.encoder, texts, kind, self.pruning, ids, renormalize=renormalize)
 
     # ── what is derived ──────────────────────────────────────────────────────────────────────────────────────
 
-    @property
-    def _uses_lists(self) -> bool:
-        coarse = self.bank.provenance["coarse"]
-        return len(self.bank) > 0 and (coarse == "lists" or (coarse == "auto" and len(self.bank) > EXACT_VECTORS))
-
-    def _live_lists(self) -> Lists:
+    def _first_stage(self) -> Lists | None:
+        """The lists, brought up to date; None where every document is scored."""
+        wanted = self._coarse == LISTS or (self._coarse == "auto" and len(self.bank) > EXACT_VECTORS)
+        if not wanted or not len(self.bank):
+            return None
         if self._lists is None:
             self._lists = Lists.fit(self.bank)
         if len(self._lists.codes) < len(self.bank):
@@ -545,13 +492,6 @@ def _behind_known(documents: Iterator[Document], store: Store, path: Path) -> It
 def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
     while chunk := list(islice(items, DOCUMENTS_PER_COMMIT)):
         yield chunk
-
-
-def _by_length(lengths: Sequence[int], size: int = 32) -> Iterator[list[int]]:
-    """Places in batches of similar length, so that little of a batch is padding."""
-    order = sorted(range(len(lengths)), key=lambda place: lengths[place])
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
 
 
 def _positive(value: int, name: str) -> int:

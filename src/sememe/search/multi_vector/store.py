@@ -4,31 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from sememe.bank import Bank
 from sememe.corpus import Document
 from sememe.errors import ArtifactError
+from sememe.search.manifest import TOKENS
+from sememe.search.multi_vector.encoding import Encoded
 from sememe.search.records import FILES, Records
 
-TOKENS = "tokens.bin"
 ENDS = "token_ends.bin"
-
-
-class Encoded(NamedTuple):
-    """The vectors of one document.
-
-    Attributes:
-        vectors: shape (k, d), float32; at least one.
-        tokens: for each token the first and the last character of `document.content` and the vector that it went
-            into, -1 for none; shape (n, 3), int32.
-
-    """
-
-    vectors: np.ndarray
-    tokens: np.ndarray
 
 
 class Store:

@@ -20,6 +20,7 @@ function address(steer) {
   if (given.get("mode") !== "dense") parameters.set("mode", given.get("mode"));
   if (given.get("k") !== "10") parameters.set("k", given.get("k"));
   if (given.get("where").trim()) parameters.set("where", given.get("where").trim());
+  for (const mark of ["like", "unlike"]) for (const id of given.getAll(mark)) parameters.append(mark, id);
   const written = steer.map(([atom, amount]) => `${atom}:${amount}`).join(",");
   return `/?${parameters}${written ? `&steer=${written}` : ""}`;
 }
@@ -35,7 +36,9 @@ function showAmount(slider) {
 function replaceWith(fresh) {
   const old = document.querySelector("#answer");
   const open = [...old.querySelectorAll("details.why[open]")].map((d) => d.closest("li").querySelector("a.open").pathname);
+  const stages = old.querySelector("details.stages")?.open ?? false;
   old.querySelector(".found").replaceWith(document.adoptNode(fresh.querySelector(".found")));
+  if (stages) old.querySelector("details.stages")?.setAttribute("open", "");
   old.querySelector(".knobs .do")?.replaceWith(document.adoptNode(fresh.querySelector(".knobs .do")));
   for (const link of old.querySelectorAll("a.open")) {
     if (open.includes(link.pathname)) link.closest("li").querySelector("details.why")?.setAttribute("open", "");
