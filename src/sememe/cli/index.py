@@ -23,7 +23,8 @@ def parser() -> argparse.ArgumentParser:
         "Read documents, encode them, and make them searchable. Without a source: show what an index holds.",
         "sememe index papers.jsonl --path my.index\n"
         "  sememe index python:stdlib --path docs.index --resume --coarse pq:48\n"
-        "  sememe index tune --path my.index --recall 0.98   (see sememe index tune --help)",
+        "  sememe index tune --path my.index --recall 0.98   (see sememe index tune --help)\n"
+        "  sememe index push my.index --to http://127.0.0.1:19530 --collection papers",
     )
     parser.add_argument("source", nargs="?", help="a file, a folder, a BEIR folder, -, python:NAME or a hub data set")
     parser.add_argument("--path", required=True, type=Path, help="the folder of the index")

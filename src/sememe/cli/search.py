@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sememe.cli.flags import add_json_flag, new_parser
+from sememe.cli.opening import PLACE_HELP, folder, open_place, place
 from sememe.cli.output import console, print_json, print_table, size
 from sememe.errors import InputError
 
 if TYPE_CHECKING:
-    from sememe import Atoms, Explanation, Hit, Index
+    from sememe import Atoms, Explanation, Hit
     from sememe.search.evaluation import Evaluation
     from sememe.search.expansion import RM3
     from sememe.search.feedback import Feedback
     from sememe.search.hits import Hits
     from sememe.search.rerank import Reranker
+    from sememe.search.searchable import Searchable
     from sememe.search.second_search import Record
 
 PASSAGE_LINES = 2
@@ -32,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         'sememe search my.index "how do I shrink an index?" -k 5 --steer 812:0.5\n'
         "  sememe search --eval scifact/ --compare dense,lexical,hybrid",
     )
-    parser.add_argument("index", nargs="?", type=Path, help="the folder of an index")
+    parser.add_argument("index", nargs="?", type=place, help=PLACE_HELP)
     parser.add_argument("query", nargs="?", help="what you look for")
     parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
     parser.add_argument("--mode", choices=("dense", "lexical", "hybrid"), default="dense", help="default dense")
@@ -79,14 +81,12 @@ def run(options: argparse.Namespace) -> int:
         return _evaluate(options)
     if options.index is None or options.query is None:
         raise InputError("needs an index and a query", hint='Such as: sememe search my.index "what I look for"')
-    from sememe import Index
     from sememe.search.filters import parse_filter
 
     where, steer = parse_filter(options.where), _steering(options.steer)
-    with Index.open(options.index) as index:
+    with open_place(options.index, options.coarse) as index:
         atoms = _atoms(index, options)
-        searched = index.using(options.coarse) if options.coarse else index
-        hits = searched.search(
+        hits = index.search(
             options.query,
             options.k,
             mode=options.mode,
@@ -110,18 +110,19 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _atoms(index: Index, options: argparse.Namespace) -> Atoms | None:
+def _atoms(index: Searchable, options: argparse.Namespace) -> Atoms | None:
     from sememe import Atoms
 
     if options.mode == "lexical":
         if options.atoms or options.steer:
             raise InputError("a lexical score has no atoms", hint="Use --mode dense or hybrid")
         return None
-    if options.atoms is None and not index.atoms_path.exists():
+    path = options.atoms or index.atoms_path
+    if path is None or not (options.atoms or path.exists()):
         if options.steer:
             raise InputError("there are no atoms to steer along", hint=f"Run: sememe atoms learn {options.index}")
         return None
-    return Atoms.load(options.atoms or index.atoms_path)
+    return Atoms.load(path)
 
 
 def _feedback(options: argparse.Namespace) -> Feedback | RM3 | None:
@@ -237,7 +238,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from sememe.search.evaluation import evaluate, index_for
 
     names = [name.strip() for name in options.compare.split(",") if name.strip()]
-    with index_for(options.eval, options.index, options.encoder) as index:
+    path = folder(options.index, "--eval")
+    with index_for(options.eval, path, options.encoder) as index:
         report = evaluate(index, options.eval, names, split=options.split, runs=options.runs)
     if options.json:
         comparisons = {

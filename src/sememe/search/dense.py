@@ -101,7 +101,9 @@ class StoredRows(Protocol):
         ...
 
 
-def rescore(bank: StoredRows, query: np.ndarray, rows: np.ndarray, k: int, before: tuple[StageReport, ...] = ()) -> Ranking:
+def rescore(
+    bank: StoredRows, query: np.ndarray, rows: np.ndarray, k: int, before: tuple[StageReport, ...] = ()
+) -> Ranking:
     """The exact second stage: score `rows` against `query`, keep each document's best, return the top `k`.
 
     The rows are read in the order in which they lie there. `before` are the stages that found them.

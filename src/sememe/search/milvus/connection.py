@@ -18,7 +18,7 @@ from sememe.search.milvus.address import Address
 TOKEN = "SEMEME_MILVUS_TOKEN"  # noqa: S105  the name of a variable
 TIMEOUT = 30.0
 CONSISTENCY = "Session"
-"""A process sees what it has written at once; what others write, within a moment. "Strong" waits a fifth of a second."""
+"""A process sees what it has written at once, and what others write within a moment. "Strong" waits 0.2 s a query."""
 MOST_ROWS = 16_384
 """That a server returns for one query, in every version."""
 ATTEMPTS = 3
@@ -151,6 +151,7 @@ class Connection:
         field: str,
         queries: Sequence[np.ndarray] | Sequence[str],
         limit: int,
+        *,
         expression: str,
         fields: Sequence[str],
         parameters: Mapping[str, Any],

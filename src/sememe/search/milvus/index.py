@@ -47,7 +47,8 @@ class MilvusIndex:
     """
 
     def __init__(self, connection: Connection, card: Card, encoder: Encoder | None) -> None:
-        self.address, self.written = connection.address, None
+        self.address = connection.address
+        self.written: Written | None = None
         self._connection, self._card, self._encoder = connection, card, encoder
         self._writer = Writer(connection, card.config.language if card.lexical else None)
         self._searcher = RemoteSearcher(self, connection, card)
@@ -322,7 +323,9 @@ def _source(
 ) -> tuple[Source, dict[str, Any]]:
     if isinstance(source, Index):
         if encoder is not None and encoder.fingerprint != source.info()["encoder"]["fingerprint"]:
-            raise ModelError("the index was built with another encoder: the fingerprints differ", where=str(source.path))
+            raise ModelError(
+                "the index was built with another encoder: the fingerprints differ", where=str(source.path)
+            )
         return Indexed(source), source.info()["encoder"]
     if encoder is None:
         raise InputError("documents need an encoder", hint="Pass one, or pass an index, which has their vectors")

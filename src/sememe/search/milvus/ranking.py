@@ -128,7 +128,9 @@ class Ranker:
         fields = [*_PLACE, *(_FILTERED if where else ())]
         limit, best = min(max(2 * k, k + 10), MOST_ROWS), list[Placed]()
         while words:
-            proposed = self._connection.nearest(BM25, [words], limit, filtering, fields, {"metric_type": "BM25"})[0]
+            proposed = self._connection.nearest(
+                BM25, [words], limit, expression=filtering, fields=fields, parameters={"metric_type": "BM25"}
+            )[0]
             kept = [(row, score) for row, score in proposed if where is None or matches(metadata_of(row), where)]
             best = _best_windows(kept)[:k]
             if len(proposed) < limit or len(best) == k or limit == MOST_ROWS:
@@ -168,7 +170,12 @@ class Ranker:
         for start in range(0, len(numbers), at_once):
             part, clock = numbers[start : start + at_once], Clock()
             found = self._connection.nearest(
-                DENSE, [vectors[number] for number in part], limit, filtering, fields, parameters
+                DENSE,
+                [vectors[number] for number in part],
+                limit,
+                expression=filtering,
+                fields=fields,
+                parameters=parameters,
             )
             ms = clock.lap() / len(part)
             for number, proposed in zip(part, found, strict=True):
@@ -221,8 +228,10 @@ class Ranker:
 
 
 def _best_windows(found: Sequence[tuple[Row, float]]) -> list[Placed]:
-    # Milvus multiplies by k1 + 1, Lucene's variant does not: without it, scores are those of an index on disk.
-    ordered = sorted(found, key=lambda pair: (-pair[1], int(pair[0][ORDER])))
+    # milvus-lite gives the scores with a minus. Milvus multiplies by k1 + 1, Lucene's variant does not: without it,
+    # they are those of an index on disk.
+    scored = [(row, abs(score)) for row, score in found]
+    ordered = sorted(scored, key=lambda pair: (-pair[1], int(pair[0][ORDER])))
     best: dict[str, Placed] = {}
     for row, score in ordered:
         if score > 0:

@@ -102,7 +102,7 @@ def rows_of(
 def size_of(row: Row) -> int:
     """Roughly the bytes that a row takes in a message."""
     texts = sum(len(value) for value in row.values() if isinstance(value, str))
-    return texts + row[DENSE].nbytes + len(json.dumps(row[FIELDS])) + 200
+    return texts + int(row[DENSE].nbytes) + len(json.dumps(row[FIELDS])) + 200
 
 
 def documents_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Document, list[Window]]]:

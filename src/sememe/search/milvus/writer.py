@@ -94,10 +94,8 @@ class Writer:
     def keep_only(self, ids: Iterable[str]) -> int:
         """Delete every document but these, and rows that an interrupted write has left. Returns how many documents."""
         kept = {name_of(keys_of(document_id, 1)[0]) for document_id in ids}
-        superfluous: list[str] = []
-        for row in self._connection.select(EVERY_ROW, [KEY]):
-            if name_of(row[KEY]) not in kept:
-                superfluous.append(row[KEY])
+        keys = (str(row[KEY]) for row in self._connection.select(EVERY_ROW, [KEY]))
+        superfluous = [key for key in keys if name_of(key) not in kept]
         self._remove(superfluous)
         return sum(key.endswith(":0") for key in superfluous)
 
