@@ -56,7 +56,6 @@ def run(options: argparse.Namespace) -> int:
     with Index.open(options.path) as index:
         config = replace(
             read_fields(options, MilvusConfig),
-            **{name: getattr(index.config, name) for name in _TAKEN_FROM_INDEX},
             parameters=_numbers(options.parameter, "--parameter"),
             search_parameters=_numbers(options.search_parameter, "--search-parameter"),
         )

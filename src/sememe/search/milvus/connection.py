@@ -77,14 +77,13 @@ class Connection:
         """Whether the server has the collection."""
         return bool(self._called(self._client.has_collection, self._name))
 
-    def description(self) -> dict[str, Any]:
-        """What the server says of the collection; `description` and `properties` among it."""
-        found: dict[str, Any] = self._called(self._client.describe_collection, self._name)
-        return found
+    def properties(self) -> dict[str, str]:
+        """The texts that are kept with the collection."""
+        return dict(self._called(self._client.describe_collection, self._name).get("properties") or {})
 
-    def create(self, schema: Any, indexes: Any, *, shards: int) -> None:
-        """Make the collection with its indexes and load it."""
-        settings = {"num_shards": shards, "consistency_level": CONSISTENCY}
+    def create(self, schema: Any, indexes: Any, *, shards: int, properties: Mapping[str, str]) -> None:
+        """Make the collection with its indexes and properties, and load it."""
+        settings = {"num_shards": shards, "consistency_level": CONSISTENCY, "properties": dict(properties)}
         self._called(self._client.create_collection, self._name, schema=schema, index_params=indexes, **settings)
 
     def load(self) -> None:

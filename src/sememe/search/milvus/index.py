@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class MilvusIndex:
             encoder: what turns texts into vectors; not needed for an index.
             uri: the server, `http://HOST:PORT`, or a file of milvus-lite that ends in `.db`.
             collection: its name there.
-            config: the settings; or give its fields as keywords.
+            config: the settings; or give its fields as keywords. `overlap` and `language` are those of an index.
             resume: go on with a collection that is there, if it was made the same way.
             token: `USER:PASSWORD` or a key; by default what the variable SEMEME_MILVUS_TOKEN holds.
             timeout: seconds to wait for an answer.
@@ -93,6 +93,8 @@ class MilvusIndex:
 
         """
         config = config if config is not None else MilvusConfig(**settings)
+        if isinstance(source, Index):  # what is added later is cut and stemmed as what is there
+            config = replace(config, overlap=source.config.overlap, language=source.config.language)
         documents, described = _source(source, encoder, config)
         connection = Connection(make_address(uri, collection), token=token, timeout=timeout)
         try:

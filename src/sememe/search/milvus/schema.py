@@ -1,4 +1,4 @@
-"""What a collection on a server looks like, and the card that it carries in its description."""
+"""What a collection on a server looks like, and the card that it carries among its properties."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ BM25 = "bm25"
 """The sparse field that the server makes of the words."""
 K1, B = 1.5, 0.75
 """As in the lexical part of an index on disk."""
-COMPLETE = "sememe.complete"
+CARD, COMPLETE = "sememe.card", "sememe.complete"
+"""Properties of a collection; milvus-lite keeps no description."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Card:
     lexical: bool
 
     def dump(self) -> str:
-        """The text that stands in the collection's description."""
+        """The text that the collection carries."""
         header = {"kind": KIND, "format_version": FORMAT_VERSION, "sememe_version": __version__}
         return json.dumps({**header, **asdict(self), "encoder": dict(self.encoder)}, sort_keys=True)
 
@@ -87,12 +88,12 @@ def read_card(connection: Connection) -> Card:
             "does not exist", where=where, hint="Make it with: sememe index push IDX --to URI --collection NAME"
         )
     try:
-        card = json.loads(connection.description().get("description") or "")
+        card = json.loads(connection.properties().get(CARD, ""))
     except ValueError:
         card = None
     if not isinstance(card, dict) or card.get("kind") != KIND:
         raise ArtifactError(
-            "was not made by Sememe: its description is not a card", where=where, hint="Choose another name"
+            "was not made by Sememe: it carries no card", where=where, hint="Choose another name"
         )
     if not isinstance(card.get("format_version"), int) or card["format_version"] > FORMAT_VERSION:
         raise ArtifactError(
@@ -109,7 +110,7 @@ def create(connection: Connection, card: Card) -> None:
     """Make an empty collection."""
     milvus = connection.pymilvus
     types, config = milvus.DataType, card.config
-    schema = milvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False, description=card.dump())
+    schema = milvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False, description="Made by Sememe")
     schema.add_field(KEY, types.VARCHAR, is_primary=True, max_length=64)
     schema.add_field(DENSE, types.FLOAT_VECTOR, dim=card.encoder["dimensions"])
     for number in (ORDER, WINDOW, WINDOWS, START, END):
@@ -123,12 +124,12 @@ def create(connection: Connection, card: Card) -> None:
     indexes.add_index(DENSE, index_type=config.index, metric_type="IP", params=config.build_parameters())
     if card.lexical:
         _add_words(milvus, schema, indexes)
-    connection.create(schema, indexes, shards=config.shards)
+    connection.create(schema, indexes, shards=config.shards, properties={CARD: card.dump()})
 
 
 def is_complete(connection: Connection) -> bool:
     """Whether what made the collection reached the end of its documents."""
-    return dict(connection.description().get("properties") or {}).get(COMPLETE) == "yes"
+    return connection.properties().get(COMPLETE) == "yes"
 
 
 def mark_complete(connection: Connection) -> None:
