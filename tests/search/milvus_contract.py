@@ -150,7 +150,27 @@ def builds_from_texts_as_from_an_index(uri, folder):
 
 def filters_like_an_index(uri, folder):
     rng = random.Random(0)
-    values = [1, 2, 2.0, -3, 2.5, "1", "2", "02", "-3", "2.50", "abc", "True", "é", True, False, "", "inf", "nan", "1e2"]
+    values = [
+        1,
+        2,
+        2.0,
+        -3,
+        2.5,
+        "1",
+        "2",
+        "02",
+        "-3",
+        "2.50",
+        "abc",
+        "True",
+        "é",
+        True,
+        False,
+        "",
+        "inf",
+        "nan",
+        "1e2",
+    ]
     values += [[], [1, "abc"], [2.5, True], ["2020", -3], {"a": 1}, [None], None, 2**53, 2**53 + 1, 1e300, "a\"b'\\n"]
     documents = []
     for i in range(250):
@@ -174,7 +194,15 @@ def filters_like_an_index(uri, folder):
 
 def never_takes_a_value_for_an_expression(uri, folder):
     index, remote = both(uri, folder, "injection", [*make_documents(20), *ODD])
-    attacks = ['" or order >= 0 or "', '\\" or order >= 0 or \\"', '"] or order >= 0 or fields["s', "\\", '"', "%", "{x}"]
+    attacks = [
+        '" or order >= 0 or "',
+        '\\" or order >= 0 or \\"',
+        '"] or order >= 0 or fields["s',
+        "\\",
+        '"',
+        "%",
+        "{x}",
+    ]
     attacks += ["'", "\n", "\x00", "😀", "\u2028", "$meta", "and", "\\u0022", "*/", "--", "é" * 50]
     with index, remote:
         for attack in attacks:
@@ -404,5 +432,3 @@ def _environment():
     tests = Path(__file__).resolve().parents[1]
     places = [str(tests), str(tests.parent / "src"), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
-
-

@@ -78,7 +78,7 @@ def up() -> None:
 
 def main(folder: Path) -> None:
     up()
-    interfaces = sorted(path.name for path in Path("/sys/class/net").iterdir())
+    interfaces = sorted(name for _, name in socket.if_nameindex())
     results: dict[str, object] = {"interfaces": interfaces}
     server = Server(folder / "server")
     results["ready_seconds"] = server.ready_seconds

@@ -24,7 +24,9 @@ MOST_ROWS = 16_384
 ATTEMPTS = 3
 PAUSE = 0.5
 PAGE = 1_000
-_READ = {"consistency_level": CONSISTENCY}
+SETTLING = 10.0
+"""Seconds for which reads are "Strong" after a delete: Milvus 2.3 does not tell when it took place, so that a session
+cannot wait for it. Servers lag by at most 5 s."""
 _BM25_SINCE = (2, 5)
 
 Result = TypeVar("Result")
@@ -48,6 +50,7 @@ class Connection:
         if timeout <= 0:
             raise InputError(f"timeout must be above 0, not {timeout}")
         self.address, self._timeout = address, timeout
+        self._strong_until = 0.0
         self._pymilvus = require("pymilvus", "milvus")
         # It logs every failure with a traceback, and we raise each with its text.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
@@ -78,7 +81,7 @@ class Connection:
         return bool(self._called(self._client.has_collection, self._name))
 
     def properties(self) -> dict[str, str]:
-        """The texts that are kept with the collection."""
+        """The texts that the collection was made with."""
         return dict(self._called(self._client.describe_collection, self._name).get("properties") or {})
 
     def create(self, schema: Any, indexes: Any, *, shards: int, properties: Mapping[str, str]) -> None:
@@ -90,9 +93,13 @@ class Connection:
         """Make the collection searchable, if it is not."""
         self._called(self._client.load_collection, self._name)
 
-    def set_property(self, name: str, value: str) -> None:
-        """Keep a text with the collection."""
-        self._repeated(self._client.alter_collection_properties, self._name, {name: value})
+    def has_partition(self, name: str) -> bool:
+        """Whether the collection has a partition of this name."""
+        return bool(self._called(self._client.has_partition, self._name, name))
+
+    def make_partition(self, name: str) -> None:
+        """Add an empty partition."""
+        self._called(self._client.create_partition, self._name, name)
 
     def drop(self) -> None:
         """Delete the collection."""
@@ -121,24 +128,24 @@ class Connection:
         """Delete rows by their keys; those that are not there are passed over."""
         for start in range(0, len(keys), PAGE):
             self._repeated(self._client.delete, self._name, ids=list(keys[start : start + PAGE]))
+            self._strong_until = time.monotonic() + SETTLING
 
     def get(self, keys: Sequence[str], fields: Sequence[str]) -> Rows:
         """The rows with these keys that there are, in no order."""
         found: Rows = []
         for start in range(0, len(keys), PAGE):
             page = list(keys[start : start + PAGE])
-            found += self._called(self._client.get, self._name, ids=page, output_fields=list(fields), **_READ)
+            found += self._read(self._client.get, ids=page, output_fields=list(fields))
         return found
 
     def count(self, expression: str) -> int:
         """How many rows an expression selects."""
-        counted = {"filter": expression, "output_fields": ["count(*)"], **_READ}
-        return int(self._called(self._client.query, self._name, **counted)[0]["count(*)"])
+        counted = self._read(self._client.query, filter=expression, output_fields=["count(*)"])
+        return int(counted[0]["count(*)"])
 
     def select(self, expression: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The rows that an expression selects, in the order of their keys, fetched in pages."""
-        wanted = {"filter": expression, "output_fields": list(fields), "batch_size": PAGE, **_READ}
-        pages = self._called(self._client.query_iterator, self._name, **wanted)
+        pages = self._read(self._client.query_iterator, filter=expression, output_fields=list(fields), batch_size=PAGE)
         try:
             while page := self._answered(pages.next):
                 yield from page
@@ -156,16 +163,14 @@ class Connection:
         parameters: Mapping[str, Any],
     ) -> list[list[tuple[dict[str, Any], float]]]:
         """For each query the rows whose `field` scores highest, with the server's scores, the best first."""
-        answers = self._called(
+        answers = self._read(
             self._client.search,
-            self._name,
             data=list(queries),
             anns_field=field,
             limit=limit,
             filter=expression,
             output_fields=list(fields),
             search_params=dict(parameters),
-            **_READ,
         )
         return [[(dict(hit["entity"]), float(hit["distance"])) for hit in of_query] for of_query in answers]
 
@@ -177,6 +182,10 @@ class Connection:
 
     def _called(self, method: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
         return self._answered(lambda: method(*arguments, timeout=self._timeout, **options))
+
+    def _read(self, method: Callable[..., Result], **options: Any) -> Result:
+        level = "Strong" if time.monotonic() < self._strong_until else CONSISTENCY
+        return self._called(method, self._name, consistency_level=level, **options)
 
     def _repeated(self, method: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
         """Call what may be called twice; again when there was no answer."""

@@ -98,15 +98,13 @@ def _comparison(name: str, key: str, comparison: str, bound: Any) -> str:
         return _equal(name, key, [value])
     if comparison == "!=":
         return _there(name, key)
-    uneven = [_in_shape("list", name), _in_shape("other", name)]
     if isinstance(value, str):
         # A number is compared as the text that Python makes of it: all of them are let through.
-        numbers = [f"{key} >= {_MOST_NEGATIVE}", *_truths(key)]
-        return any_of([f"{key} {comparison} {literal(value)}", *numbers, *uneven])
+        return any_of([f"{key} {comparison} {literal(value)}", *_numbers(key), *_uneven(name)])
     near = comparison if abs(value) < _EXACT_INTEGERS else comparison[0] + "="
     # Texts that are no numbers are compared as texts.
     compared = [f"{key} {near} {_forms(value)[0]}", f"{key} {comparison} {literal(str(value))}"]
-    return any_of([*compared, *_truths(key), *uneven])
+    return any_of([*compared, *_truths(key), *_uneven(name)])
 
 
 def _equal(name: str, key: str, values: Sequence[str | int | float]) -> str:
@@ -136,11 +134,20 @@ def _forms(value: float) -> list[str]:
 
 
 def _there(name: str, key: str) -> str:
-    return any_of([f"exists {key}", _in_shape("other", name)])
+    # Not `exists`: Milvus 2.3 cannot join it with anything by `or`.
+    return any_of([f'{key} >= ""', *_numbers(key), *_uneven(name)])
+
+
+def _uneven(name: str) -> list[str]:
+    return [_in_shape("list", name), _in_shape("other", name)]
 
 
 def _in_shape(shape: str, name: str) -> str:
     return f'json_contains({SHAPES}["{shape}"], {literal(name)})'
+
+
+def _numbers(key: str) -> list[str]:
+    return [f"{key} >= {_MOST_NEGATIVE}", *_truths(key)]
 
 
 def _truths(key: str) -> list[str]:

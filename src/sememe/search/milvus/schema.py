@@ -35,8 +35,10 @@ BM25 = "bm25"
 """The sparse field that the server makes of the words."""
 K1, B = 1.5, 0.75
 """As in the lexical part of an index on disk."""
-CARD, COMPLETE = "sememe.card", "sememe.complete"
-"""Properties of a collection; milvus-lite keeps no description."""
+CARD = "sememe.card"
+"""A property of the collection; milvus-lite keeps no description."""
+COMPLETE = "complete"
+"""An empty partition that stands for the end of a build: Milvus 2.3 forgets later properties when it restarts."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,7 @@ def read_card(connection: Connection) -> Card:
     except ValueError:
         card = None
     if not isinstance(card, dict) or card.get("kind") != KIND:
-        raise ArtifactError(
-            "was not made by Sememe: it carries no card", where=where, hint="Choose another name"
-        )
+        raise ArtifactError("was not made by Sememe: it carries no card", where=where, hint="Choose another name")
     if not isinstance(card.get("format_version"), int) or card["format_version"] > FORMAT_VERSION:
         raise ArtifactError(
             f"has format version {card.get('format_version')}; this Sememe ({__version__}) reads up to "
@@ -129,12 +129,13 @@ def create(connection: Connection, card: Card) -> None:
 
 def is_complete(connection: Connection) -> bool:
     """Whether what made the collection reached the end of its documents."""
-    return connection.properties().get(COMPLETE) == "yes"
+    return connection.has_partition(COMPLETE)
 
 
 def mark_complete(connection: Connection) -> None:
     """Record that all documents are there."""
-    connection.set_property(COMPLETE, "yes")
+    if not is_complete(connection):
+        connection.make_partition(COMPLETE)
 
 
 def _add_words(milvus: Any, schema: Any, indexes: Any) -> None:
