@@ -150,12 +150,8 @@ def builds_from_texts_as_from_an_index(uri, folder):
 
 def filters_like_an_index(uri, folder):
     rng = random.Random(0)
-    values = [
-        1,
-        2,
-        2.0,
-        -3,
-        2.5,
+    numbers = [1, 2, 2.0, -3, 2.5, True, False, 2**53, 2**53 + 1, 1e300]
+    texts = [
         "1",
         "2",
         "02",
@@ -164,20 +160,22 @@ def filters_like_an_index(uri, folder):
         "abc",
         "True",
         "é",
-        True,
-        False,
         "",
         "inf",
+        "-inf",
         "nan",
         "1e2",
+        "1_0",
+        " 2 ",
+        "a\"b'\\n",
     ]
-    values += [[], [1, "abc"], [2.5, True], ["2020", -3], {"a": 1}, [None], None, 2**53, 2**53 + 1, 1e300, "a\"b'\\n"]
+    lists = [[], [1, "abc"], [2.5, True], ["2020", -3], {"a": 1}, [None], None]
+    values, bounds = [*numbers, *texts, *lists], [*numbers, *texts]
     documents = []
     for i in range(250):
         metadata = {name: rng.choice(values) for name in ("x", 'y"z', "w") if rng.random() < 0.8}
         documents.append(Document(f"d{i}", rng.choice(WORDS), metadata=metadata))
     index, remote = both(uri, folder, "filters", documents)
-    bounds = [value for value in values if isinstance(value, (str, int, float))]
     with index, remote:
         for number in range(150):
             field = rng.choice(["x", 'y"z', "w", "absent"])
@@ -194,16 +192,8 @@ def filters_like_an_index(uri, folder):
 
 def never_takes_a_value_for_an_expression(uri, folder):
     index, remote = both(uri, folder, "injection", [*make_documents(20), *ODD])
-    attacks = [
-        '" or order >= 0 or "',
-        '\\" or order >= 0 or \\"',
-        '"] or order >= 0 or fields["s',
-        "\\",
-        '"',
-        "%",
-        "{x}",
-    ]
-    attacks += ["'", "\n", "\x00", "😀", "\u2028", "$meta", "and", "\\u0022", "*/", "--", "é" * 50]
+    attacks = ['" or order >= 0 or "', '\\" or order >= 0 or \\"', '"] or order >= 0 or fields["s', "\\", '"', "%"]
+    attacks += ["{x}", "'", "\n", "\x00", "😀", "\u2028", "$meta", "and", "\\u0022", "*/", "--", "é" * 50]
     with index, remote:
         for attack in attacks:
             for where in ({"s": attack}, {attack: "x"}, {"s": {">=": attack}}, {"id": [attack, "d3"]}):
@@ -331,7 +321,7 @@ def goes_on_after_a_kill(uri, folder):
 
 def measures_an_approximate_index(uri, folder, kind="HNSW"):
     rng = np.random.default_rng(0)
-    documents = [Document(f"r{i}", " ".join(rng.choice(WORDS, 6).tolist() + [f"w{i % 97}"])) for i in range(1500)]
+    documents = [Document(f"r{i}", " ".join([*rng.choice(WORDS, 6).tolist(), f"w{i % 97}"])) for i in range(1500)]
     index, remote = both(uri, folder, f"approximate_{kind.lower()}", documents, index=kind)
     with index, remote:
         assert agreement(index, remote, n_queries=50) >= 0.95

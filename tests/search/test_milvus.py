@@ -8,8 +8,6 @@ import time
 
 import pytest
 
-pytest.register_assert_rewrite("milvus_contract")
-
 from hash_encoder import HashEncoder
 from sememe.errors import InputError, MissingExtraError, RemoteError
 from sememe.search.milvus.address import Address, make_address, parse_address
@@ -28,6 +26,7 @@ def uri(tmp_path_factory):
 
 
 def checks():
+    pytest.register_assert_rewrite("milvus_contract")
     import milvus_contract
 
     return [pytest.param(check, id=check.__name__) for check in milvus_contract.CHECKS]
@@ -117,8 +116,19 @@ def test_addresses(text, address):
 
 @pytest.mark.parametrize(
     "text",
-    ["milvus://", "milvus://host", "milvus:///papers", "milvus://host:x/p", "milvus://host:99999/p", "http://h/p"]
-    + ["milvus://a/b/c", "milvus://host/1p", "milvus://host/a-b", 'milvus://host/a"b', "milvus://host:1:2/p"],
+    [
+        "milvus://",
+        "milvus://host",
+        "milvus:///papers",
+        "milvus://host:x/p",
+        "milvus://host:99999/p",
+        "milvus://host:1:2/p",
+        "milvus://a/b/c",
+        "milvus://host/1p",
+        "milvus://host/a-b",
+        'milvus://host/a"b',
+        "http://h/p",
+    ],
 )
 def test_what_is_not_an_address_is_refused(text):
     with pytest.raises(InputError):
