@@ -63,7 +63,7 @@ def finds_what_an_index_finds(uri, folder):
         assert remote.written == (206, 0, 0)
         assert len(remote) == len(index)
         assert_same(index, remote)
-        assert_same(index, remote, k=206)
+        assert_same(index, remote, k=206, where={})
         batch = remote.search_batch(QUERIES, 5)
         assert [[(h.document.id, h.score) for h in hits] for hits in batch] == [
             [(h.document.id, h.score) for h in index.search(query, 5)] for query in QUERIES
@@ -151,24 +151,8 @@ def builds_from_texts_as_from_an_index(uri, folder):
 def filters_like_an_index(uri, folder):
     rng = random.Random(0)
     numbers = [1, 2, 2.0, -3, 2.5, True, False, 2**53, 2**53 + 1, 1e300]
-    texts = [
-        "1",
-        "2",
-        "02",
-        "-3",
-        "2.50",
-        "abc",
-        "True",
-        "é",
-        "",
-        "inf",
-        "-inf",
-        "nan",
-        "1e2",
-        "1_0",
-        " 2 ",
-        "a\"b'\\n",
-    ]
+    texts = ["1", "2", "02", "-3", "2.50", "abc", "True", "é", "", "inf", "-inf", "nan"]
+    texts += ["1e2", "1_0", " 2 ", "a\"b'\\n"]
     lists = [[], [1, "abc"], [2.5, True], ["2020", -3], {"a": 1}, [None], None]
     values, bounds = [*numbers, *texts, *lists], [*numbers, *texts]
     documents = []

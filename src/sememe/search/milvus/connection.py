@@ -17,6 +17,7 @@ from sememe.search.milvus.address import Address
 
 TOKEN = "SEMEME_MILVUS_TOKEN"  # noqa: S105  the name of a variable
 TIMEOUT = 30.0
+CONNECT_WITHIN = 10.0
 CONSISTENCY = "Session"
 """A process sees what it has written at once, and what others write within a moment. "Strong" waits 0.2 s a query."""
 MOST_ROWS = 16_384
@@ -49,7 +50,7 @@ class Connection:
     def __init__(self, address: Address, *, token: str | None = None, timeout: float = TIMEOUT) -> None:
         if timeout <= 0:
             raise InputError(f"timeout must be above 0, not {timeout}")
-        self.address, self._timeout = address, timeout
+        self.address, self._timeout = address, min(timeout, CONNECT_WITHIN)
         self._strong_until = 0.0
         self._pymilvus = require("pymilvus", "milvus")
         # It logs every failure with a traceback, and we raise each with its text.
@@ -61,6 +62,7 @@ class Connection:
             uri=address.uri,
             token=token if token is not None else os.environ.get(TOKEN, ""),
         )
+        self._timeout = timeout
 
     # ── the collection ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -109,7 +109,7 @@ class Ranker:
             undecided = []
             for number, proposed, ms in self._proposed(vectors, pending, limit, filtering, where):
                 clock = Clock()
-                kept = [row for row, _ in proposed if where is None or matches(metadata_of(row), where)]
+                kept = [row for row, _ in _matching(proposed, where)]
                 best = FetchedRows(kept, self._dimensions).best(vectors[number], k)
                 if self._decided(best, proposed, vectors[number], k, limit, filtered=bool(where)):
                     server = StageReport(stage, len(proposed), 0, ms)
@@ -131,8 +131,7 @@ class Ranker:
             proposed = self._connection.nearest(
                 BM25, [words], limit, expression=filtering, fields=fields, parameters={"metric_type": "BM25"}
             )[0]
-            kept = [(row, score) for row, score in proposed if where is None or matches(metadata_of(row), where)]
-            best = _best_windows(kept)[:k]
+            best = _best_windows(_matching(proposed, where))[:k]
             if len(proposed) < limit or len(best) == k or limit == MOST_ROWS:
                 break
             limit = min(2 * limit, MOST_ROWS)
@@ -225,6 +224,10 @@ class Ranker:
         keys = [literal(key) for placed in found_by_meaning for key in _all_keys(placed)]
         scored = self.by_words(query, len(found_by_meaning), None, f"{KEY} in [{', '.join(keys)}]")
         return {placed.name: placed.score for placed in scored.documents}
+
+
+def _matching(found: Sequence[tuple[Row, float]], where: Filter | None) -> Sequence[tuple[Row, float]]:
+    return [(row, score) for row, score in found if matches(metadata_of(row), where)] if where else found
 
 
 def _best_windows(found: Sequence[tuple[Row, float]]) -> list[Placed]:
