@@ -6,7 +6,7 @@ import importlib.util
 import json
 
 import pytest
-from test_cli import hash_encoder_everywhere, index, run_json, source
+from test_cli import DOCUMENTS, hash_encoder_everywhere, index, run_json, source
 
 from sememe.cli import main
 
@@ -51,11 +51,14 @@ def test_push_and_search(index, source, database, capsys):
 
 
 def test_a_search_on_a_server_is_explained_with_the_atoms_of_the_index(source, tmp_path, database, capsys):
-    words, index = "the cat sleeps under a big red house over trees".split(), tmp_path / "larger.index"
-    source.write_text("".join(json.dumps({"id": str(i), "text": " ".join(words[i % 7 :])}) + "\n" for i in range(300)))
+    texts, index = (
+        [f"{document['text']} {i % 7}" for i in range(70) for document in DOCUMENTS],
+        tmp_path / "larger.index",
+    )
+    source.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)))
     assert main(["index", str(source), "--path", str(index)]) == 0
     assert main(["index", "push", str(index), "--to", str(database), "--collection", "papers"]) == 0
-    assert main(["atoms", "learn", str(index), "--n-atoms", "8", "--steps", "20"]) == 0
+    assert main(["atoms", "learn", str(index), "--n-atoms", "40", "--steps", "20"]) == 0
     capsys.readouterr()
     code, answer = run_json(capsys, "search", f"milvus://{database}/papers", "cat", "--atoms", index / "atoms")
     assert code == 0
