@@ -162,8 +162,7 @@ def _server_lines(server: Measures | None) -> list[str]:
         return []
     return [
         f"| Milvus {server['server']} on the same machine, FLAT, {int(n):,} vectors | {of_size['ms']:.1f} ms a query, "
-        f"{of_size['ms_in_a_batch']:.1f} ms in a batch of 30; {of_size['vectors_sent_per_s']:,.0f} vectors sent a second "
-        "|"
+        f"{of_size['ms_in_a_batch']:.1f} ms in a batch of 30; {of_size['vectors_sent_per_s']:,.0f} rows sent a second |"
         for n, of_size in server.items()
         if n != "server"
     ]

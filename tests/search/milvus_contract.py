@@ -133,6 +133,8 @@ def brings_itself_up_to_date(uri, folder):
             assert again.written == (5, 47, 3)
             assert_same(index, again, k=60)
             assert again.info()["vectors"] == len(index.live_rows())
+        with pytest.raises(ArtifactError, match="settings was"):
+            MilvusIndex.build(index, uri=uri, collection="sync", resume=True, candidates=77)
         with MilvusIndex.build(index, HashEncoder(), uri=uri, collection="sync", resume=True) as unchanged:
             assert unchanged.written == (0, 52, 0)
             unchanged.drop()

@@ -60,7 +60,12 @@ def run(options: argparse.Namespace) -> int:
             search_parameters=_numbers(options.search_parameter, "--search-parameter"),
         )
         with MilvusIndex.build(
-            index, uri=place.uri, collection=place.collection, config=config, resume=True, timeout=options.timeout
+            index,
+            uri=place.uri,
+            collection=place.collection,
+            config=None if config == MilvusConfig() else config,  # without flags, as the collection was made
+            resume=True,
+            timeout=options.timeout,
         ) as remote:
             written, info = remote.written, remote.info()
             recall = agreement(index, remote)
@@ -72,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     print_facts(
         [
             ("collection", info["address"]),
-            ("server", f"Milvus {info['server']}, index {config.index}"),
+            ("server", f"Milvus {info['server']}, index {info['config']['index']}"),
             ("documents", f"{info['documents']:,} in {info['vectors']:,} rows of {info['dimensions']} dimensions"),
             ("sent", f"{written.sent:,}, unchanged {written.unchanged:,}, deleted {written.deleted:,}"),
             ("by words", "yes" if info["lexical"] else "no: the server has no BM25"),

@@ -80,7 +80,8 @@ class MilvusIndex:
             encoder: what turns texts into vectors; not needed for an index.
             uri: the server, `http://HOST:PORT`, or a file of milvus-lite that ends in `.db`.
             collection: its name there.
-            config: the settings; or give its fields as keywords. `overlap` and `language` are those of an index.
+            config: the settings; or give its fields as keywords. Without any, those of the collection to resume, or the
+                defaults. `overlap` and `language` are those of an index.
             resume: go on with a collection that is there, if it was made the same way.
             token: `USER:PASSWORD` or a key; by default what the variable SEMEME_MILVUS_TOKEN holds.
             timeout: seconds to wait for an answer.
@@ -92,14 +93,15 @@ class MilvusIndex:
             RemoteError: the server cannot be reached or refuses.
 
         """
-        config = config if config is not None else MilvusConfig(**settings)
-        if isinstance(source, Index):  # what is added later is cut and stemmed as what is there
-            config = replace(config, overlap=source.config.overlap, language=source.config.language)
-        documents, described = _source(source, encoder, config)
+        given = config if config is not None else MilvusConfig(**settings) if settings else None
+        described = _described(source, encoder)
         connection = Connection(make_address(uri, collection), token=token, timeout=timeout)
         try:
-            card = Card(described, documents.name, config, documents.precision, connection.has_bm25())
-            card = _resumed(connection, card) if resume and connection.exists() else _created(connection, card)
+            found = read_card(connection) if resume and connection.exists() else None
+            chosen = _fitting(source, given or (found.config if found is not None else MilvusConfig()))
+            documents = _documents(source, encoder, chosen)
+            wanted = Card(described, documents.name, chosen, documents.precision, connection.has_bm25())
+            card = _created(connection, wanted) if found is None else _resumed(connection, found, wanted)
             index = cls(connection, card, encoder)
             index._fill(documents, source)
         except BaseException:
@@ -320,24 +322,37 @@ class MilvusIndex:
         self.written = written
 
 
-def _source(
-    source: Corpus | Iterable[Document] | Index, encoder: Encoder | None, config: MilvusConfig
-) -> tuple[Source, dict[str, Any]]:
+def _described(source: Corpus | Iterable[Document] | Index, encoder: Encoder | None) -> dict[str, Any]:
+    """What the card says of the encoder."""
     if isinstance(source, Index):
-        if encoder is not None and encoder.fingerprint != source.info()["encoder"]["fingerprint"]:
+        described: dict[str, Any] = source.info()["encoder"]
+        if encoder is not None and encoder.fingerprint != described["fingerprint"]:
             raise ModelError(
                 "the index was built with another encoder: the fingerprints differ", where=str(source.path)
             )
-        return Indexed(source), source.info()["encoder"]
+        return described
     if encoder is None:
         raise InputError("documents need an encoder", hint="Pass one, or pass an index, which has their vectors")
-    described = {
+    return {
         "name": encoder.name,
         "fingerprint": encoder.fingerprint,
         "dimensions": encoder.dimensions,
         "normalizes": encoder.normalizes,
     }
-    return Texts(source, encoder, config.overlap), described
+
+
+def _fitting(source: Corpus | Iterable[Document] | Index, config: MilvusConfig) -> MilvusConfig:
+    """The settings, with those of an index where what is added later must be cut and stemmed as what is there."""
+    if not isinstance(source, Index):
+        return config
+    return replace(config, overlap=source.config.overlap, language=source.config.language)
+
+
+def _documents(source: Corpus | Iterable[Document] | Index, encoder: Encoder | None, config: MilvusConfig) -> Source:
+    if isinstance(source, Index):
+        return Indexed(source)
+    assert encoder is not None
+    return Texts(source, encoder, config.overlap)
 
 
 def _created(connection: Connection, card: Card) -> Card:
@@ -351,8 +366,7 @@ def _created(connection: Connection, card: Card) -> Card:
     return card
 
 
-def _resumed(connection: Connection, wanted: Card) -> Card:
-    found = read_card(connection)
+def _resumed(connection: Connection, found: Card, wanted: Card) -> Card:
     differing = found.differences(wanted)
     if differing:
         raise ArtifactError(
