@@ -9,7 +9,17 @@ from typing import Any
 from benchmarks.harness import MAX_LOAD, RESULTS, busy_cores, in_fresh_process
 from benchmarks.report import print_result, write_page
 
-NAMES = ("startup", "search", "encode", "harvest", "atoms_training", "multi_vector", "paragraph_vectors", "engine")
+NAMES = (
+    "startup",
+    "search",
+    "encode",
+    "harvest",
+    "atoms_training",
+    "multi_vector",
+    "paragraph_vectors",
+    "engine",
+    "scale",
+)
 PACKAGES = (
     "numpy",
     "torch",
@@ -22,6 +32,7 @@ PACKAGES = (
     "dictionary-learning",
     "fast-plaid",
     "gensim",
+    "pymilvus",
 )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sememe.search import Explanation, Hit, Index
     from sememe.search.feedback import Feedback
     from sememe.search.late_interaction import LateInteraction
+    from sememe.search.milvus import MilvusIndex
     from sememe.search.multi_vector import MultiVectorIndex
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "Encoder": "sememe.models",
     "Feedback": "sememe.search.feedback",
     "LateInteraction": "sememe.search.late_interaction",
+    "MilvusIndex": "sememe.search.milvus",
     "MultiVectorEncoder": "sememe.models.multi_vector",
     "MultiVectorIndex": "sememe.search.multi_vector",
     "LanguageModel": "sememe.models",
@@ -54,6 +56,7 @@ __all__ = [
     "Index",
     "LanguageModel",
     "LateInteraction",
+    "MilvusIndex",
     "MultiVectorEncoder",
     "MultiVectorIndex",
     "SememeError",

@@ -59,6 +59,12 @@ class LockedError(ArtifactError):
     kind = "locked"
 
 
+class RemoteError(SememeError):
+    """A server cannot be reached, did not answer in time, or refused what was asked."""
+
+    kind = "remote"
+
+
 class NotFittedError(SememeError):
     """An estimator was used before `fit`."""
 

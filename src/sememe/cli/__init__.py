@@ -19,7 +19,7 @@ VERBS = {
     "doctor": "what is installed, which models are here, what a job would cost",
 }
 
-ACTIONS = {"index": ("tune", "optimize")}
+ACTIONS = {"index": ("push", "tune", "optimize")}
 """First words that are jobs of their own, in modules of their own; a source of that name is given as ./tune."""
 
 EXAMPLES = """examples:

@@ -23,6 +23,7 @@ EXTRAS = {
     "pdf": ("pypdf",),
     "parquet": ("pyarrow",),
     "hub": ("datasets",),
+    "milvus": ("pymilvus",),
 }
 PROBED_DOCUMENTS = 64
 COUNTED_DOCUMENTS = 200_000

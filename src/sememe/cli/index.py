@@ -31,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
         "  sememe index python:stdlib --path docs.index --resume --coarse pq:48\n"
         "  sememe index papers.jsonl --path tokens.index --multi-vector --pruning C8x32\n"
         "  sememe index tune --path my.index --recall 0.98   (see sememe index tune --help)\n"
-        "  sememe index optimize --path my.index --bytes 12",
+        "  sememe index optimize --path my.index --bytes 12\n"
+        "  sememe index push my.index --to http://127.0.0.1:19530 --collection papers",
     )
     parser.add_argument("source", nargs="?", help="a file, a folder, a BEIR folder, -, python:NAME or a hub data set")
     parser.add_argument("--path", required=True, type=Path, help="the folder of the index")

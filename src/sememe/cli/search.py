@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from sememe.cli.flags import add_json_flag, new_parser
 from sememe.cli.hits import hits_as_dict, print_feedback, print_hits, print_stages
+from sememe.cli.opening import PLACE_HELP, open_place, place
 from sememe.cli.output import print_json
 from sememe.errors import InputError
 
 if TYPE_CHECKING:
-    from sememe import Atoms, Hit, Index, MultiVectorIndex
+    from sememe import Atoms, Hit, MultiVectorIndex
     from sememe.search.expansion import RM3
     from sememe.search.feedback import Feedback
     from sememe.search.filters import Filter
     from sememe.search.hits import Hits
     from sememe.search.multi_vector import MultiVectorHit
     from sememe.search.rerank import Reranker
+    from sememe.search.searchable import Searchable
 
 ONE_VECTOR_ONLY = ("mode", "atoms", "steer", "feedback", "feedback_k", "like", "unlike", "rerank")
 """Options that a multi-vector index has no use for."""
@@ -32,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         'sememe search my.index "how do I shrink an index?" -k 5 --steer 812:0.5\n'
         "  sememe search --eval scifact/ --compare dense,lexical,hybrid",
     )
-    parser.add_argument("index", nargs="?", type=Path, help="the folder of an index")
+    parser.add_argument("index", nargs="?", type=place, help=PLACE_HELP)
     parser.add_argument("query", nargs="?", help="what you look for")
     parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
     parser.add_argument("--mode", choices=("dense", "lexical", "hybrid"), help="default dense")
@@ -80,17 +82,16 @@ def run(options: argparse.Namespace) -> int:
         return run_evaluation(options)
     if options.index is None or options.query is None:
         raise InputError("needs an index and a query", hint='Such as: sememe search my.index "what I look for"')
-    from sememe import Index
-    from sememe.search import open_index
     from sememe.search.filters import parse_filter
+    from sememe.search.multi_vector import MultiVectorIndex
 
     where, steer = parse_filter(options.where), _steering(options.steer)
     hits: Hits[Any]
-    with open_index(options.index) as index:
-        if isinstance(index, Index):
-            hits, note = _search(index, options, where, steer)
-        else:
+    with open_place(options.index, options.coarse) as index:
+        if isinstance(index, MultiVectorIndex):
             hits, note = _search_tokens(index, options, where), ""
+        else:
+            hits, note = _search(index, options, where, steer)
         n_documents = len(index)
     if options.json:
         print_json(hits_as_dict(options.query, hits))
@@ -103,12 +104,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _search(index: Index, options: argparse.Namespace, where: Filter, steer: dict[int, float]) -> tuple[Hits[Hit], str]:
+def _search(
+    index: Searchable, options: argparse.Namespace, where: Filter, steer: dict[int, float]
+) -> tuple[Hits[Hit], str]:
     """The hits, and what to say below them."""
     options.mode = options.mode or "dense"
     atoms = _atoms(index, options)
-    searched = index.using(options.coarse) if options.coarse else index
-    hits = searched.search(
+    hits = index.search(
         options.query,
         options.k,
         mode=options.mode,
@@ -131,22 +133,22 @@ def _search_tokens(index: MultiVectorIndex, options: argparse.Namespace, where: 
             hint="It is searched by MaxSim and always says which words found which; -k, --where, --coarse exact or "
             "lists, --stages and --json can be used",
         )
-    searched = index.using(options.coarse) if options.coarse else index
-    return searched.search(options.query, options.k, explain=True, where=where)
+    return index.search(options.query, options.k, explain=True, where=where)
 
 
-def _atoms(index: Index, options: argparse.Namespace) -> Atoms | None:
+def _atoms(index: Searchable, options: argparse.Namespace) -> Atoms | None:
     from sememe import Atoms
 
     if options.mode == "lexical":
         if options.atoms or options.steer:
             raise InputError("a lexical score has no atoms", hint="Use --mode dense or hybrid")
         return None
-    if options.atoms is None and not index.atoms_path.exists():
+    path = options.atoms or index.atoms_path
+    if path is None or not (options.atoms or path.exists()):
         if options.steer:
             raise InputError("there are no atoms to steer along", hint=f"Run: sememe atoms learn {options.index}")
         return None
-    return Atoms.load(options.atoms or index.atoms_path)
+    return Atoms.load(path)
 
 
 def _feedback(options: argparse.Namespace) -> Feedback | RM3 | None:

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from sememe.cli.opening import folder
 from sememe.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def run_evaluation(options: argparse.Namespace) -> int:
     from sememe.search.evaluation import evaluate, index_for
     from sememe.search.pipeline import default_pipelines
 
-    with index_for(options.eval, options.index, options.encoder) as index:
+    with index_for(options.eval, folder(options.index, "--eval"), options.encoder) as index:
         names = default_pipelines(index) if options.compare is None else split_names(options.compare)
         report = evaluate(index, options.eval, names, split=options.split, runs=options.runs)
     if options.json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -82,10 +83,30 @@ def rank_shortlist(
         yield rescore(bank, query, rows, k, (coarse,))
 
 
-def rescore(bank: Bank, query: np.ndarray, rows: np.ndarray, k: int, before: tuple[StageReport, ...] = ()) -> Ranking:
+class StoredRows(Protocol):
+    """What the second stage needs of a bank; rows that were fetched from a server have it too."""
+
+    @property
+    def documents(self) -> np.ndarray:
+        """The document of every row; shape (n_rows,)."""
+        ...
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of a row's vector."""
+        ...
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors of rows; shape (n, d), float32."""
+        ...
+
+
+def rescore(
+    bank: StoredRows, query: np.ndarray, rows: np.ndarray, k: int, before: tuple[StageReport, ...] = ()
+) -> Ranking:
     """The exact second stage: score `rows` against `query`, keep each document's best, return the top `k`.
 
-    The rows are read from the bank in the order in which they lie there. `before` are the stages that found them.
+    The rows are read in the order in which they lie there. `before` are the stages that found them.
 
     Equal scores are ordered by row, which is the order in which documents were added.
     """

@@ -11,13 +11,14 @@ import numpy as np
 from sememe.errors import InputError
 from sememe.search.dense import Ranking, rank_exact, rank_shortlist, rescore
 from sememe.search.expansion import RM3
-from sememe.search.explaining import explain_rows, steered
+from sememe.search.explaining import explain_rows
 from sememe.search.feedback import Feedback
 from sememe.search.filters import allowed_documents
 from sememe.search.fusion import reciprocal_rank_fusion, top_items
 from sememe.search.generation import Generation
 from sememe.search.hits import Hit, Hits
 from sememe.search.parts import Parts
+from sememe.search.query_vectors import query_vectors
 from sememe.search.request import Queries, Request
 from sememe.search.rerank import reranked
 from sememe.search.second_search import Record, feed_back
@@ -130,29 +131,7 @@ class Searcher:
 
     def vectors(self, queries: Queries, explain: Atoms | None, steer: Mapping[int, float] | None) -> np.ndarray:
         """The vectors of queries, steered; shape (n_queries, d), float32."""
-        texts = [query for query in queries if isinstance(query, str)]
-        if len(texts) == len(queries):
-            vectors = np.asarray(self._index.encoder.encode_query(texts), np.float32)
-        else:
-            vectors = self._checked_vectors(queries)
-        vectors = vectors.reshape(len(queries), self._index.bank.dimensions)
-        if not steer:
-            return vectors
-        if explain is None:
-            raise InputError("steering needs the atoms to steer along", hint="Pass them as explain=atoms")
-        return steered(vectors, explain, steer, unit_length=bool(self._index.normalizes))
-
-    def _checked_vectors(self, queries: Queries) -> np.ndarray:
-        dimensions = self._index.bank.dimensions
-        rows = []
-        for number, query in enumerate(queries):
-            row = np.asarray(self._index.encoder.encode_query(query) if isinstance(query, str) else query, np.float32)
-            if row.shape != (dimensions,):
-                raise InputError(f"query {number} has shape {row.shape}, the index holds vectors of ({dimensions},)")
-            if not np.isfinite(row).all():
-                raise InputError(f"query {number} holds NaN or infinity")
-            rows.append(row)
-        return np.stack(rows) if rows else np.zeros((0, dimensions), np.float32)
+        return query_vectors(self._index, self._index.bank.dimensions, queries, explain, steer)
 
     def _rank(self, queries: Queries, vectors: np.ndarray, allowed: np.ndarray, k: int) -> Iterable[Ranking]:
         bank, starts = self._generation.bank, self._generation.starts
