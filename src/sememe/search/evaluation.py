@@ -14,13 +14,13 @@ import numpy as np
 
 from sememe.corpus import read
 from sememe.errors import InputError
+from sememe.evaluation.collection import read_collection
+from sememe.evaluation.metrics import DEFAULT_METRICS, Comparison, Run, compare, evaluate_run, query_metrics
+from sememe.evaluation.runs import write_run
 from sememe.models import Encoder
 from sememe.progress import track
-from sememe.search.collection import read_collection
 from sememe.search.index import Index
-from sememe.search.metrics import DEFAULT_METRICS, Comparison, Run, compare, evaluate_run, query_metrics
 from sememe.search.pipeline import Pipeline, parse_pipeline
-from sememe.search.runs import write_run
 
 DEPTHS = {10: ("ndcg@10", "mrr@10"), 100: ("recall@100",), 1000: ("map",)}
 """How many hits are asked for to measure what; a first stage proposes fewer rows when fewer hits are wanted."""
