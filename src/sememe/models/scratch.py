@@ -1,0 +1,140 @@
+"""Encoders from scratch: a tokenizer trained on the user's texts and a small BERT with random weights.
+
+What such an encoder can do, it learned from the objective, not from somebody's pretraining.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sememe.errors import InputError
+from sememe.extras import require
+from sememe.models.device import pick_device
+from sememe.models.heads import Normalize
+from sememe.models.layout import Layout
+from sememe.models.pooling import Pooling
+from sememe.models.transformer import TransformerEncoder
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@dataclass(frozen=True)
+class ScratchConfig:
+    """The size of an encoder from scratch.
+
+    Raises:
+        InputError: a value is out of range; all problems are reported together.
+
+    """
+
+    layers: int = field(default=2, metadata={"help": "transformer layers; 0 makes a bag of words"})
+    hidden: int = field(default=128, metadata={"help": "width of the vectors"})
+    heads: int = field(default=2, metadata={"help": "attention heads"})
+    vocabulary: int = field(default=8000, metadata={"help": "most word pieces"})
+    positions: int = field(default=256, metadata={"help": "most tokens of a text, the framing ones included"})
+    dropout: float = field(default=0.1, metadata={"help": "share of activations dropped in training"})
+    seed: int = field(default=0, metadata={"help": "seed of the weights"})
+
+    def __post_init__(self) -> None:
+        problems = [] if self.layers >= 0 else ["layers must be 0 or more"]
+        if self.hidden < 1 or self.heads < 1 or self.hidden % self.heads:
+            problems.append("hidden must be a multiple of heads")
+        if self.vocabulary < 16 or self.positions < 3:
+            problems.append("vocabulary must be at least 16, and positions at least 3")
+        if not 0 <= self.dropout < 1:
+            problems.append("dropout must be from 0 to below 1")
+        if problems:
+            raise InputError("; ".join(problems), where="ScratchConfig")
+
+
+def encoder_from_scratch(
+    texts: Iterable[str], config: ScratchConfig | None = None, *, device: str | None = None
+) -> TransformerEncoder:
+    """A BERT with random weights, mean pooling and unit vectors, and WordPiece pieces learned from texts.
+
+    Args:
+        texts: what the pieces are learned from.
+        config: its size.
+        device: a torch device.
+
+    Raises:
+        InputError: the texts have no words.
+
+    """
+    require("torch", "models")
+    config = config or ScratchConfig()
+    tokenizer = word_pieces(texts, config.vocabulary, config.positions)
+    model = _bert(len(tokenizer), config)
+    marks = f"{tokenizer.backend_tokenizer.to_str()} {asdict(config)}"
+    layout = Layout(
+        base=Path("scratch"),
+        kind="Transformer",
+        pooling=Pooling(("mean",)),
+        max_length=config.positions,
+        similarity="cosine",
+    )
+    return TransformerEncoder(
+        model.to(pick_device(device)),
+        tokenizer,
+        name="scratch",
+        fingerprint=hashlib.sha256(marks.encode()).hexdigest(),
+        layout=layout,
+        heads=[Normalize()],
+    )
+
+
+def word_pieces(texts: Iterable[str], vocabulary: int, max_length: int) -> Any:
+    """A tokenizer like BERT's (Devlin et al., 2019), lower-casing, learned from texts; a Hugging Face tokenizer.
+
+    Raises:
+        InputError: the texts have no words.
+
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    transformers = require("transformers", "models")
+    pieces = Tokenizer(models.WordPiece(unk_token=_SPECIAL[1]))
+    pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary, special_tokens=list(_SPECIAL), min_frequency=2, show_progress=False
+    )
+    pieces.train_from_iterator(texts, trainer)
+    if pieces.get_vocab_size() <= len(_SPECIAL):
+        raise InputError("there are no words to learn word pieces from", where="the corpus")
+    opening, closing = pieces.token_to_id("[CLS]"), pieces.token_to_id("[SEP]")
+    pieces.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", opening), ("[SEP]", closing)],
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=pieces,
+        **{f"{token[1:-1].lower()}_token": token for token in _SPECIAL},
+        model_max_length=max_length,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+
+
+def _bert(vocabulary: int, config: ScratchConfig) -> Any:
+    import torch
+    from transformers import BertConfig, BertModel
+
+    size = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=config.hidden,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        intermediate_size=4 * config.hidden,
+        max_position_embeddings=config.positions,
+        hidden_dropout_prob=config.dropout,
+        attention_probs_dropout_prob=config.dropout,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return BertModel(size, add_pooling_layer=False)

@@ -1,0 +1,175 @@
+"""A search task made from the corpus itself: texts that training never sees, each asked for by its own title.
+
+Where a document has no title, its first sentence asks for the rest. The task says whether an encoder got better at this
+corpus; it does not say how good it is on real queries, which are harder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sememe.corpus import Document
+from sememe.errors import InputError
+from sememe.evaluation.metrics import query_metrics
+from sememe.lexical.bm25 import Lexical
+from sememe.models.encoder import Encoder
+
+METRICS = ("ndcg@10", "recall@100")
+DEPTH = 100
+LEAST = 20  # questions, below which nothing can be said
+_LEAST_TITLE, _LEAST_SENTENCE, _LEAST_REST = 2, 6, 20  # words
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+
+ByQuery = Mapping[str, Mapping[str, float]]
+"""Metric -> document id -> value."""
+
+
+class Question(NamedTuple):
+    """A held-out document cut in two."""
+
+    document: str
+    query: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A corpus in two parts.
+
+    Attributes:
+        train: what may be trained on; can be iterated again.
+        task: made of the held-out documents; None when they are too few.
+        documents: how many documents the corpus has.
+        duplicates: how many of them repeat another one's text and were left out.
+
+    """
+
+    train: Iterable[Document]
+    task: SearchTask | None
+    documents: int
+    duplicates: int
+
+
+class SearchTask:
+    """Questions, each answered by one of the held-out texts. One half chooses, the other reports.
+
+    Attributes:
+        questions: the questions, in the order of their documents.
+
+    """
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        self.questions = questions
+        self._ids = [question.document for question in questions]
+        self._texts = [question.text for question in questions]
+
+    def dense(self, encoder: Encoder) -> ByQuery:
+        """The metrics of every question when an encoder searches, by the inner product of its vectors."""
+        queries = encoder.encode_query([question.query for question in self.questions])
+        return self._metrics(queries @ encoder.encode_document(self._texts).T)
+
+    def bm25(self, language: str = "english") -> ByQuery:
+        """The metrics of every question when BM25 searches."""
+        words = Lexical.fit(self._texts, language)
+        return self._metrics(np.stack([words.score(question.query) for question in self.questions]))
+
+    def choosing(self, found: ByQuery) -> float:
+        """The mean nDCG@10 over the half that chooses when to stop."""
+        return float(np.mean([found["ndcg@10"][document] for document in self._ids[::2]]))
+
+    def reporting(self, found: ByQuery) -> dict[str, dict[str, float]]:
+        """The metrics of the half that chose nothing."""
+        return {
+            metric: {document: values[document] for document in self._ids[1::2]} for metric, values in found.items()
+        }
+
+    def _metrics(self, scores: np.ndarray) -> ByQuery:
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+        run = {
+            document: {self._ids[row]: float(scores[number, row]) for row in best[number]}
+            for number, document in enumerate(self._ids)
+        }
+        return query_metrics(run, {document: {document: 1} for document in self._ids}, METRICS)
+
+
+def split(documents: Iterable[Document], held_out: int, seed: int) -> Split:
+    """Leave out repeated texts, and hold out documents that a question can be made of, at most a fifth of all.
+
+    Args:
+        documents: can be iterated again, and give the same then.
+        held_out: how many to hold out at most.
+        seed: of the choice.
+
+    Raises:
+        InputError: there are fewer than two different texts.
+
+    """
+    repeated, usable, n = _look(documents)
+    if n - len(repeated) < 2:
+        what = "there is one document" if n == 1 else f"all {n:,} documents have the same text"
+        raise InputError(what if n else "there are no documents", where="the corpus", hint="Training needs many texts")
+    chosen = _choose(usable, min(held_out, (n - len(repeated)) // 5), seed)
+    questions = [
+        question
+        for number, document in enumerate(documents)
+        if number in chosen and (question := as_question(document)) is not None
+    ]
+    left_out = repeated | chosen
+    return Split(_Part(documents, left_out), SearchTask(questions) if questions else None, n, len(repeated))
+
+
+def as_question(document: Document) -> Question | None:
+    """The document as a question and its answer; None when it is too short."""
+    text = document.text.strip()
+    title = document.title.strip()
+    if text.lower().startswith(title.lower()):
+        # Some collections repeat the title in the text, where it would give the answer away.
+        text = text[len(title) :].lstrip(" .:-\n")
+    if len(title.split()) >= _LEAST_TITLE and len(text.split()) >= _LEAST_REST:
+        return Question(document.id, title, text)
+    first, *rest = _SENTENCE_END.split(text, maxsplit=1)
+    if rest and len(first.split()) >= _LEAST_SENTENCE and len(rest[0].split()) >= _LEAST_REST:
+        return Question(document.id, first, rest[0])
+    return None
+
+
+class _Part:
+    """The documents of a corpus without some, by number."""
+
+    def __init__(self, documents: Iterable[Document], left_out: set[int]) -> None:
+        self._documents, self._left_out = documents, left_out
+
+    def __iter__(self) -> Iterator[Document]:
+        for number, document in enumerate(self._documents):
+            if number not in self._left_out:
+                yield document
+
+
+def _look(documents: Iterable[Document]) -> tuple[set[int], list[int], int]:
+    """The numbers of documents that repeat an earlier text, and of those that make a question; how many there are."""
+    known: set[bytes] = set()
+    repeated: set[int] = set()
+    usable: list[int] = []
+    n = 0
+    for number, document in enumerate(documents):
+        n += 1
+        digest = hashlib.blake2b(" ".join(document.content.split()).encode(), digest_size=16).digest()
+        if digest in known:
+            repeated.add(number)
+        elif as_question(document) is not None:
+            usable.append(number)
+        known.add(digest)
+    return repeated, usable, n
+
+
+def _choose(usable: Sequence[int], n: int, seed: int) -> set[int]:
+    if min(n, len(usable)) < LEAST:
+        return set()
+    drawn = np.random.default_rng([seed, 4]).choice(np.asarray(usable), min(n, len(usable)), replace=False)
+    return {int(number) for number in drawn}
