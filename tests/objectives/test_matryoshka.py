@@ -9,13 +9,13 @@ from torch.nn import functional
 
 from sememe import artifact
 from sememe.errors import ArtifactError, InputError, NotFittedError
+from sememe.objectives.info_nce import info_nce
 from sememe.objectives.matryoshka import (
     MatryoshkaAdapter,
     MatryoshkaHeads,
     matryoshka_cross_entropy,
     matryoshka_pair_loss,
 )
-from sememe.objectives.info_nce import info_nce
 from sememe.search.adaptive import truncate
 
 D = 16

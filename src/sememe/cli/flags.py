@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import types
 import typing
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 Config = TypeVar("Config")
@@ -30,18 +31,19 @@ def add_fields(parser: argparse.ArgumentParser, config: type, *, leave_out: tupl
     """Add a flag for every field of a dataclass; help and choices come from the field's metadata."""
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
-        if field.name in leave_out:
-            continue
-        default = field.default
-        shown = "" if default in (None, dataclasses.MISSING) else f" (default {default})"
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=_parser_of(hints[field.name]),
-            default=default,
-            choices=field.metadata.get("choices"),
-            metavar=None if "choices" in field.metadata else field.name.split("_")[-1].upper(),
-            help=field.metadata.get("help", "").replace("%", "%%") + shown,
-        )
+        if field.name not in leave_out:
+            _add_field(parser, field, hints[field.name], field.default)
+
+
+def add_optional_fields(parser: argparse.ArgumentParser, config: type, *, leave_out: Collection[str] = ()) -> None:
+    """Add flags that are there after parsing only when they were given.
+
+    For options that belong to one of several choices: there, giving the default and giving nothing differ.
+    """
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        if field.name not in leave_out:
+            _add_field(parser, field, hints[field.name], argparse.SUPPRESS)
 
 
 def read_fields(options: argparse.Namespace, config: type[Config], **overrides: Any) -> Config:
@@ -49,6 +51,18 @@ def read_fields(options: argparse.Namespace, config: type[Config], **overrides: 
     fields = dataclasses.fields(config)  # type: ignore[arg-type]
     values = {field.name: getattr(options, field.name) for field in fields if hasattr(options, field.name)}
     return config(**{**values, **overrides})
+
+
+def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any, default: Any) -> None:
+    shown = "" if field.default in (None, dataclasses.MISSING) else f" (default {field.default})"
+    parser.add_argument(
+        f"--{field.name.replace('_', '-')}",
+        type=_parser_of(hint),
+        default=default,
+        choices=field.metadata.get("choices"),
+        metavar=None if "choices" in field.metadata else field.name.split("_")[-1].upper(),
+        help=field.metadata.get("help", "").replace("%", "%%") + shown,
+    )
 
 
 def _parser_of(hint: Any) -> Any:

@@ -106,7 +106,7 @@ class CropData:
     def about(self) -> Mapping[str, Any]:
         lengths = np.diff(self._store.starts)
         return {
-            "documents": len(self._store),
+            "trained_on": len(self._store),
             "too_short": self._store.skipped,
             "tokens": int(lengths.sum()),
             "windows": len(self._windows.owners),
