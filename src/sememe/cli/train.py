@@ -104,9 +104,8 @@ def _objective(options: argparse.Namespace) -> Objective:
     """The objective that was asked for; options of others are refused."""
     chosen = objective_config(options.objective)
     for name in OBJECTIVES:
-        given = [
-            each for each in _names(objective_config(name)) if each not in _names(chosen) and hasattr(options, each)
-        ]
+        foreign = set(_names(objective_config(name))) - set(_names(chosen))
+        given = sorted(field for field in foreign if hasattr(options, field))
         if given:
             raise InputError(f"--{given[0].replace('_', '-')} is an option of --objective {name}")
     objective: Objective = objective_class(options.objective)(read_fields(options, chosen))

@@ -6,6 +6,7 @@ What such an encoder can do, it learned from the objective, not from somebody's 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from sememe.models.layout import Layout
 from sememe.models.pooling import Pooling
 from sememe.models.transformer import TransformerEncoder
 
+_MOST_LETTERS = 1000
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -57,7 +59,7 @@ def encoder_from_scratch(
     """A BERT with random weights, mean pooling and unit vectors, and WordPiece pieces learned from texts.
 
     Args:
-        texts: what the pieces are learned from.
+        texts: what the pieces are learned from; they can be iterated again.
         config: its size.
         device: a torch device.
 
@@ -90,27 +92,25 @@ def encoder_from_scratch(
 def word_pieces(texts: Iterable[str], vocabulary: int, max_length: int) -> Any:
     """A tokenizer like BERT's (Devlin et al., 2019), lower-casing, learned from texts; a Hugging Face tokenizer.
 
+    Args:
+        texts: they can be iterated again.
+        vocabulary: most pieces.
+        max_length: most tokens of a text.
+
     Raises:
         InputError: the texts have no words.
 
     """
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import AddedToken, Tokenizer, processors
 
     transformers = require("transformers", "models")
-    pieces = Tokenizer(models.WordPiece(unk_token=_SPECIAL[1]))
-    pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
-    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=list(_SPECIAL), min_frequency=2, show_progress=False
-    )
-    pieces.train_from_iterator(texts, trainer)
-    if pieces.get_vocab_size() <= len(_SPECIAL):
-        raise InputError("there are no words to learn word pieces from", where="the corpus")
-    opening, closing = pieces.token_to_id("[CLS]"), pieces.token_to_id("[SEP]")
+    pieces = Tokenizer(_word_piece_model(texts, vocabulary))
+    pieces.normalizer, pieces.pre_tokenizer = _bert_like()
+    pieces.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in _SPECIAL])
     pieces.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", opening), ("[SEP]", closing)],
+        special_tokens=[(token, pieces.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
     )
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=pieces,
@@ -118,6 +118,47 @@ def word_pieces(texts: Iterable[str], vocabulary: int, max_length: int) -> Any:
         model_max_length=max_length,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )
+
+
+def _word_piece_model(texts: Iterable[str], vocabulary: int) -> Any:
+    """The pieces of a vocabulary; equal texts give equal pieces."""
+    from tokenizers import Tokenizer, models, trainers
+
+    trained = Tokenizer(models.WordPiece(unk_token=_SPECIAL[1]))
+    trained.normalizer, trained.pre_tokenizer = _bert_like()
+    letters = _letters(texts)
+    if not letters:
+        raise InputError("there are no words to learn word pieces from", where="the corpus")
+    # The trainer numbers inner letters in the order in which a hash table gives words, and breaks ties by number.
+    # Letters that it knows beforehand have a fixed one.
+    known = [*_SPECIAL, *(f"##{letter}" for letter in letters)]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=max(vocabulary, len(known) + len(letters)),
+        special_tokens=known,
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        min_frequency=2,
+        show_progress=False,
+    )
+    trained.train_from_iterator(texts, trainer)
+    ids = {piece: number for number, (piece, _) in enumerate(sorted(trained.get_vocab().items(), key=lambda e: e[1]))}
+    return models.WordPiece(ids, unk_token=_SPECIAL[1])
+
+
+def _letters(texts: Iterable[str]) -> list[str]:
+    """The most frequent letters of texts, in the order of their code points."""
+    normalizer, _ = _bert_like()
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(normalizer.normalize_str(text))
+    frequent = sorted(counts, key=lambda letter: (-counts[letter], letter))
+    return sorted([letter for letter in frequent if not letter.isspace()][:_MOST_LETTERS])
+
+
+def _bert_like() -> tuple[Any, Any]:
+    from tokenizers import normalizers, pre_tokenizers
+
+    return normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
 
 
 def _bert(vocabulary: int, config: ScratchConfig) -> Any:
