@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -201,40 +200,25 @@ def test_all_wrong_options_are_reported_together():
         assert name in str(caught.value)
 
 
-CHILD = """
-import sys
-from pathlib import Path
-sys.path[:0] = {path!r}
-from tiny_training import run, small_encoder
-from sememe.objectives.contriever import Contriever
-import numpy as np
-folder = Path(sys.argv[1])
-encoder = small_encoder()  # imports what takes long
-print("ready", flush=True)
-objective = Contriever(queue=16, momentum=0.9)
-weights, _ = run(folder, encoder=encoder, objective=objective, work=folder, steps={steps}, check=lambda step: step % 4)
-np.savez(folder / "weights.npz", **weights)
-"""
 N_KILLS, STEPS = 20, 200
 
 
-@pytest.mark.slow
 def test_killed_20_times_at_random_moments_it_ends_in_the_same_bits(tmp_path):
     """SIGKILL to a process that trains, again and again, until it gets through."""
-    script = tmp_path / "child.py"
-    script.write_text(CHILD.format(path=[str(Path(__file__).parent)], steps=STEPS))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    duration = let_run(script, whole)
+    started = time.monotonic()
+    assert not killed_after(None, whole)
+    duration = time.monotonic() - started
     rng = random.Random(0)
     kills, steps = 0, []
     while kills < N_KILLS and not (killed / "weights.npz").exists():
-        kills += let_run(script, killed, rng.uniform(0, 0.35 * duration)) is None
+        kills += killed_after(rng.uniform(0, 0.35 * duration), killed)
         card = killed / "checkpoint" / "card.json"
         steps.append(json.loads(card.read_text())["step"] if card.is_file() else 0)
     if not (killed / "weights.npz").exists():
-        let_run(script, killed)
+        killed_after(None, killed)
     a, b = (dict(np.load(folder / "weights.npz")) for folder in (whole, killed))
     assert_same_bits(a, b)
     assert kills >= 5
@@ -242,17 +226,22 @@ def test_killed_20_times_at_random_moments_it_ends_in_the_same_bits(tmp_path):
     assert steps == sorted(steps)
 
 
-def let_run(script: Path, folder: Path, seconds: float | None = None) -> float | None:
-    """Seconds that the script runs; None when it was killed after `seconds`."""
-    with subprocess.Popen([sys.executable, str(script), str(folder)], stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"ready\n"
-        started = time.monotonic()
-        try:
-            assert process.wait(seconds) == 0
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return None
-        return time.monotonic() - started
+def killed_after(seconds: float | None, folder: Path) -> bool:
+    """Train in a process of its own, with a checkpoint after every step; whether it had to be killed."""
+
+    def work() -> None:
+        objective = Contriever(queue=16, momentum=0.9)
+        weights, _ = run(folder, objective=objective, work=folder, steps=STEPS, check=lambda step: step % 4)
+        np.savez(folder / "unfinished.npz", **weights)
+        (folder / "unfinished.npz").rename(folder / "weights.npz")
+
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join(seconds)
+    running = child.is_alive()
+    child.kill()
+    child.join()
+    return running
 
 
 def test_train_needs_no_work_folder(tmp_path):
