@@ -115,7 +115,7 @@ class EncoderTraining:
             objective.prepare(encoder, config.batch_size, config.seed)
             self.task: SearchTask | None = parts.task
             self.data = objective.data(parts.train, encoder, config.batch_size, config.seed, self._work)
-            self._corpus = {"documents": parts.documents, "duplicates": parts.duplicates}
+            self._corpus = {"documents": parts.documents, "repeated": parts.duplicates}
         except BaseException:
             self.close()
             raise
