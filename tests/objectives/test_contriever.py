@@ -181,3 +181,20 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path):
         ContrieverConfig(pairs="pieces", rmin=0.6, temperature=0.0, queue=-1)
     for name in ("pairs", "rmin", "temperature", "queue"):
         assert name in str(caught.value)
+
+
+def test_sources_are_drawn_alike_or_by_size(tmp_path):
+    texts = [
+        Document(each.id, each.text, metadata={"of": "small" if number < 6 else "large"})
+        for number, each in enumerate(documents())
+    ]
+    small = {each.id for each in texts[:6]}
+    shares = {}
+    for exponent in (0.0, 1.0):
+        _, data, _ = prepared(tmp_path, Contriever(source_field="of", source_exponent=exponent), texts=texts)
+        drawn = [document for number in range(200) for document in data.batch(number).documents]
+        shares[exponent] = np.mean([document in small for document in drawn])
+        assert set(drawn) == {each.id for each in texts}
+        assert data.batch(7).views == data.batch(7).views
+    assert shares[0.0] == pytest.approx(0.5, abs=0.05)
+    assert shares[1.0] == pytest.approx(0.1, abs=0.03)

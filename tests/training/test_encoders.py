@@ -124,7 +124,7 @@ def test_equal_runs_write_equal_bytes(tmp_path):
 def test_the_card_says_what_made_it_and_how_it_measured(tmp_path):
     encoder = small_encoder()
     fingerprint = encoder.encoder.fingerprint
-    texts = [*many(), Document("twice", many()[0].text), Document("short", "ca")]
+    texts = [*many(), Document("twice", many()[0].text), Document("short", "c")]
     done = trained(tmp_path / "out", encoder, texts=texts, held_out=25, checks=2)
     card = artifact.unseal(tmp_path / "out", encoders.KIND)
     assert {name: card[name] for name in done.card} == json.loads(json.dumps(done.card))

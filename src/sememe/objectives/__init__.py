@@ -18,8 +18,9 @@ class Home(NamedTuple):
 
 OBJECTIVES = {
     "contriever": Home("sememe.objectives.contriever", "Contriever", "ContrieverConfig"),
+    "pairs": Home("sememe.objectives.pairs", "Pairs", "PairsConfig"),
 }
-"""Objectives that need nothing but a corpus, by the name that the command line knows them by."""
+"""Objectives by the name that the command line knows them by."""
 
 
 def objective_class(name: str) -> Any:

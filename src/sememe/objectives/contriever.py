@@ -6,7 +6,7 @@ Contrastive Learning" (TMLR 2022, arXiv 2112.09118).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -18,10 +18,11 @@ from sememe.corpus import Document
 from sememe.errors import InputError
 from sememe.extras import require
 from sememe.models.trainable import TrainableEncoder
-from sememe.objectives.crop_data import CropData, Pair, windows_of
-from sememe.objectives.cropping import AUGMENTATIONS, SPANS, augment, crop_pair, ict_pair
-from sememe.objectives.info_nce import Scores, accuracy, dot_scores, info_nce, spread
+from sememe.objectives.crop_data import CropData, Order, Pair, windows_of
+from sememe.objectives.cropping import AUGMENTATIONS, SPANS, augment, crop_pair, ict_pair, source_probabilities
+from sememe.objectives.info_nce import Scores, accuracy, comparable, dot_scores, info_nce, spread
 from sememe.objectives.momentum_contrast import MomentumQueue, momentum_scores
+from sememe.training.drawing import BySource, EveryEpoch
 from sememe.training.objective import Batch, DataView, Kind, Loss, Objective, Representation, Seen
 from sememe.training.token_store import TokenStore
 
@@ -64,6 +65,12 @@ class ContrieverConfig:
         default=True, metadata={"help": "other parts of the query's own document are no negatives"}
     )
     respect_documents: bool = field(default=True, metadata={"help": "windows do not reach across documents"})
+    source_field: str | None = field(
+        default=None, metadata={"help": "field that names a document's source; sources are then drawn by their size"}
+    )
+    source_exponent: float = field(
+        default=0.0, metadata={"help": "to the power of which: 0 draws sources alike, 1 documents alike"}
+    )
 
     def __post_init__(self) -> None:
         problems = [
@@ -128,18 +135,28 @@ class Contriever(Objective):
     def data(
         self, documents: Iterable[Document], encoder: TrainableEncoder, batch_size: int, seed: int, scratch: Path
     ) -> DataView:
-        store = TokenStore.build(documents, encoder, scratch / "tokens.bin")
-        windows = windows_of(store, self._window, respect_documents=self.config.respect_documents)
-        pair = pair_maker(self.config, encoder)
-        return CropData(store, windows, pair, encoder=encoder, batch_size=batch_size, seed=seed)
+        config, sources = self.config, _Sources(documents, self.config.source_field)
+        store = TokenStore.build(sources, encoder, scratch / "tokens.bin")
+        windows = windows_of(store, self._window, respect_documents=config.respect_documents)
+        order: Order = EveryEpoch(len(windows.owners), seed)
+        if config.source_field is not None:
+            groups = sources.groups(store.ids, windows.owners)
+            sizes = np.array([len(group) for group in groups])
+            order = BySource(groups, source_probabilities(sizes, config.source_exponent), seed)
+        pair = pair_maker(config, encoder)
+        return CropData(store, windows, pair, order, encoder=encoder, batch_size=batch_size, seed=seed)
 
     def loss(self, representations: Mapping[str, Representation], batch: Batch) -> Loss:
         q, k, owners = representations["query"], representations["key"], batch.arrays["owners"]
         if self.queue is None:
-            scores, own, same = self._scores(self._scaled(q), self._scaled(k)), None, _same(owners, owners, q.device)
+            scores, own, same = (
+                self._scores(comparable(q, self._unit), comparable(k, self._unit)),
+                None,
+                _same(owners, owners, q.device),
+            )
         else:
             keys = self.queue.keys[:, : q.shape[1]]  # a nested loss asks with the first dimensions
-            scores = momentum_scores(self._scaled(q), self._scaled(k), self._scaled(keys))
+            scores = momentum_scores(*(comparable(vectors, self._unit) for vectors in (q, k, keys)))
             own = scores.new_zeros(len(scores), dtype=int)
             same = _with_own(self.queue.owned_by(owners))
         masked = same if self.config.mask_same_document else None
@@ -161,12 +178,6 @@ class Contriever(Objective):
     def arrays(self) -> Mapping[str, Any]:
         return {} if self.queue is None else self.queue.arrays()
 
-    def _scaled(self, vectors: Any) -> Any:
-        """Unit vectors where the encoder gives such: a part of one is none."""
-        if not self._unit:
-            return vectors
-        return require("torch.nn.functional", "models").normalize(vectors, dim=-1)
-
 
 def pair_maker(config: ContrieverConfig, encoder: TrainableEncoder) -> Pair:
     """How a window becomes two views."""
@@ -182,6 +193,25 @@ def pair_maker(config: ContrieverConfig, encoder: TrainableEncoder) -> Pair:
         return augment(a, rng, **noise), augment(b, rng, **noise)
 
     return make
+
+
+class _Sources:
+    """Documents that are noted by source while they pass."""
+
+    def __init__(self, documents: Iterable[Document], field_name: str | None) -> None:
+        self._documents, self._field = documents, field_name
+        self._of: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in self._documents:
+            if self._field is not None:
+                self._of[document.id] = str(document.metadata.get(self._field, ""))
+            yield document
+
+    def groups(self, ids: Sequence[str], owners: np.ndarray) -> list[np.ndarray]:
+        """The windows of each source, for the documents that own them."""
+        names = np.array([self._of[ids[owner]] for owner in owners])
+        return [np.flatnonzero(names == name) for name in np.unique(names)]
 
 
 def _same(rows: np.ndarray, columns: np.ndarray, device: Any) -> Any:

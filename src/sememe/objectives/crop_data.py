@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,15 @@ import numpy as np
 
 from sememe.errors import InputError
 from sememe.models.trainable import TrainableEncoder
+from sememe.training.drawing import BySource, EveryEpoch
 from sememe.training.objective import Batch
 from sememe.training.token_store import TokenStore
 
 Pair = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 """A window of tokens and draws -> the two views of it, without what frames a text."""
+
+
+Order = EveryEpoch | BySource
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +65,13 @@ def windows_of(store: TokenStore, size: int, *, respect_documents: bool) -> Wind
 
 
 class CropData:
-    """Every window once an epoch, in random order, shifted by a random number of tokens.
+    """Two views of windows, each shifted by a random number of tokens.
 
     Args:
         store: the tokens.
         windows: where the windows are.
         pair: makes the two views.
+        order: which windows are drawn.
         encoder: frames them.
         batch_size: windows in a batch.
         seed: of every draw.
@@ -82,6 +86,7 @@ class CropData:
         store: TokenStore,
         windows: Windows,
         pair: Pair,
+        order: Order,
         *,
         encoder: TrainableEncoder,
         batch_size: int,
@@ -95,8 +100,7 @@ class CropData:
             )
         self._store, self._windows, self._pair = store, windows, pair
         self._encoder, self._batch_size, self._seed = encoder, batch_size, seed
-        # Two epochs at most meet in a batch.
-        self._order = functools.lru_cache(2)(self._order_of)
+        self._order = order
 
     @property
     def fingerprint(self) -> str:
@@ -114,7 +118,7 @@ class CropData:
 
     def batch(self, number: int) -> Batch:
         rng = np.random.default_rng([self._seed, 1, number])
-        windows = [self._window(number * self._batch_size + place) for place in range(self._batch_size)]
+        windows = self._order.draw(number, self._batch_size).tolist()
         queries, keys = [], []
         for window in windows:
             start, end = self._windows.draw(window, int(rng.integers(self._windows.size)))
@@ -124,10 +128,3 @@ class CropData:
         owners = self._windows.owners[windows]
         documents = [self._store.ids[owner] for owner in owners]
         return Batch({"query": queries, "key": keys}, documents, {"owners": owners})
-
-    def _window(self, place: int) -> int:
-        epoch, rest = divmod(place, len(self._windows.owners))
-        return int(self._order(epoch)[rest])
-
-    def _order_of(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self._seed, 2, epoch]).permutation(len(self._windows.owners))

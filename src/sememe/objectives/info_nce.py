@@ -25,6 +25,11 @@ def cosine_scores(a: Any, b: Any) -> Any:
     return normalize(a, dim=-1) @ normalize(b, dim=-1).T
 
 
+def comparable(vectors: Any, unit: bool) -> Any:
+    """Vectors of an encoder, or their first dimensions, as they are compared: `unit` ones again have length one."""
+    return require("torch.nn.functional", "models").normalize(vectors, dim=-1) if unit else vectors
+
+
 def info_nce(scores: Any, temperature: float, own: Any = None, masked: Any = None) -> Any:
     """Mean over rows i of ``-log(exp(s_io / T) / sum_j exp(s_ij / T))`` with o the own column of row i.
 

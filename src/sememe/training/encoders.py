@@ -111,7 +111,7 @@ class EncoderTraining:
         disk.make_folder(self._work)
         self._lock = WriterLock(self._work)
         try:
-            parts = split(documents, config.held_out, config.seed)
+            parts = split(documents, config.held_out, config.seed, objective.question)
             objective.prepare(encoder, config.batch_size, config.seed)
             self.task: SearchTask | None = parts.task
             self.data = objective.data(parts.train, encoder, config.batch_size, config.seed, self._work)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -106,32 +107,6 @@ class SearchTask:
         return query_metrics(run, {document: {document: 1} for document in self._ids}, METRICS)
 
 
-def split(documents: Iterable[Document], held_out: int, seed: int) -> Split:
-    """Leave out repeated texts, and hold out documents that a question can be made of, at most a fifth of all.
-
-    Args:
-        documents: can be iterated again, and give the same then.
-        held_out: how many to hold out at most.
-        seed: of the choice.
-
-    Raises:
-        InputError: there are fewer than two different texts.
-
-    """
-    repeated, usable, n = _look(documents)
-    if n - len(repeated) < 2:
-        what = "there is one document" if n == 1 else f"all {n:,} documents have the same text"
-        raise InputError(what if n else "there are no documents", where="the corpus", hint="Training needs many texts")
-    chosen = _choose(usable, min(held_out, (n - len(repeated)) // 5), seed)
-    questions = [
-        question
-        for number, document in enumerate(documents)
-        if number in chosen and (question := as_question(document)) is not None
-    ]
-    left_out = repeated | chosen
-    return Split(_Part(documents, left_out), SearchTask(questions) if questions else None, n, len(repeated))
-
-
 def as_question(document: Document) -> Question | None:
     """The document as a question and its answer; None when it is too short."""
     text = document.text.strip()
@@ -147,6 +122,37 @@ def as_question(document: Document) -> Question | None:
     return None
 
 
+def split(
+    documents: Iterable[Document], held_out: int, seed: int, ask: Callable[[Document], Question | None] = as_question
+) -> Split:
+    """Leave out repeated texts, and hold out documents that a question can be made of, at most a fifth of all.
+
+    A document is held out only when no other one has the same question or the same answer.
+
+    Args:
+        documents: can be iterated again, and give the same then.
+        held_out: how many to hold out at most.
+        seed: of the choice.
+        ask: how a document is asked for.
+
+    Raises:
+        InputError: there are fewer than two different texts.
+
+    """
+    repeated, usable, n = _look(documents, ask)
+    if n - len(repeated) < 2:
+        what = "there is one document" if n == 1 else f"all {n:,} documents have the same text"
+        raise InputError(what if n else "there are no documents", where="the corpus", hint="Training needs many texts")
+    chosen = _choose(usable, min(held_out, (n - len(repeated)) // 5), seed)
+    questions = [
+        question
+        for number, document in enumerate(documents)
+        if number in chosen and (question := ask(document)) is not None
+    ]
+    left_out = repeated | chosen
+    return Split(_Part(documents, left_out), SearchTask(questions) if questions else None, n, len(repeated))
+
+
 class _Part:
     """The documents of a corpus without some, by number."""
 
@@ -159,21 +165,29 @@ class _Part:
                 yield document
 
 
-def _look(documents: Iterable[Document]) -> tuple[set[int], list[int], int]:
-    """The numbers of documents that repeat an earlier text, and of those that make a question; how many there are."""
+def _look(documents: Iterable[Document], ask: Callable[[Document], Question | None]) -> tuple[set[int], list[int], int]:
+    """The numbers of documents that repeat an earlier one, and of those that can be held out; how many there are."""
     known: set[bytes] = set()
     repeated: set[int] = set()
-    usable: list[int] = []
+    questions: list[tuple[int, bytes, bytes]] = []
     n = 0
     for number, document in enumerate(documents):
         n += 1
-        digest = hashlib.blake2b(" ".join(document.content.split()).encode(), digest_size=16).digest()
-        if digest in known:
+        question = ask(document)
+        whole = _digest(document.content, "" if question is None else question.query)
+        if whole in known:
             repeated.add(number)
-        elif as_question(document) is not None:
-            usable.append(number)
-        known.add(digest)
+        elif question is not None:
+            questions.append((number, _digest(question.query), _digest(question.text)))
+        known.add(whole)
+    counts = Counter(part for _, *parts in questions for part in parts)
+    usable = [number for number, query, text in questions if counts[query] == counts[text] == 1]
     return repeated, usable, n
+
+
+def _digest(*texts: str) -> bytes:
+    joined = "\n".join(" ".join(text.split()) for text in texts)
+    return hashlib.blake2b(joined.encode(), digest_size=16).digest()
 
 
 def _choose(usable: Sequence[int], n: int, seed: int) -> set[int]:

@@ -38,6 +38,7 @@ import numpy as np
 
 from sememe.corpus import Document
 from sememe.models.trainable import TokenStates, TrainableEncoder
+from sememe.training.held_out import Question, as_question
 
 Kind = Literal["pooled", "tokens"]
 """What the loss gets of a text: one vector, or those of its tokens."""
@@ -53,7 +54,8 @@ class Batch:
     """What one loss is computed on.
 
     Attributes:
-        views: name -> the framed token ids of its texts. Views may have different numbers of texts.
+        views: name -> the framed token ids of its texts. Views may have different numbers of texts; one that has none
+            gets no representation.
         documents: the ids of the documents that the texts are from, for messages.
         arrays: what the loss needs beside: numbers of documents, labels, a teacher's scores, vectors.
 
@@ -143,6 +145,10 @@ class Objective(ABC):
     @abstractmethod
     def loss(self, representations: Mapping[str, Representation], batch: Batch) -> Loss:
         """The loss of one micro-batch, and figures such as the accuracy."""
+
+    def question(self, document: Document) -> Question | None:
+        """How a held-out document is asked for; None when it cannot be. By its title or first sentence by default."""
+        return as_question(document)
 
     def encoders(self) -> Mapping[str, TrainableEncoder]:
         """Views that another encoder than the trained one computes, without gradient, and that encoder."""

@@ -68,6 +68,8 @@ class Represent:
         found: dict[str, Representation] = {}
         pieces: list[Piece] = []
         for view in self._kinds:
+            if not batch.views[view]:
+                continue  # such as hard negatives that no query of the batch has
             own = self._pieces(view, batch, number)
             trained = view not in self._others
             with torch.set_grad_enabled(trained and not self._chunk):
