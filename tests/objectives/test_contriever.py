@@ -178,8 +178,8 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path):
     with pytest.raises(InputError, match="no multiple of the batch size 8"):
         prepared(tmp_path, Contriever(queue=20))
     with pytest.raises(InputError) as caught:
-        ContrieverConfig(pairs="pieces", rmin=0.6, temperature=0.0, queue=-1)
-    for name in ("pairs", "rmin", "temperature", "queue"):
+        ContrieverConfig(pairing="pieces", rmin=0.6, temperature=0.0, queue=-1)
+    for name in ("pairing", "rmin", "temperature", "queue"):
         assert name in str(caught.value)
 
 

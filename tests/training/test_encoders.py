@@ -149,7 +149,7 @@ def test_the_card_says_what_made_it_and_how_it_measured(tmp_path):
 def test_what_is_held_out_is_never_trained_on(tmp_path):
     corpus = Corpus.from_documents(many())
     with EncoderTraining(small_encoder(), corpus, Contriever(), tmp_path / "out", config(held_out=25)) as job:
-        held_out = {question.document for question in job.task.questions}
+        held_out = set(job.held_out.task.queries)
         drawn = {document for number in range(60) for document in job.data.batch(number).documents}
         assert len(held_out) == 25
         assert held_out.isdisjoint(drawn)

@@ -26,7 +26,7 @@ from sememe.training.drawing import BySource, EveryEpoch
 from sememe.training.objective import Batch, DataView, Kind, Loss, Objective, Representation, Seen
 from sememe.training.token_store import TokenStore
 
-PAIRS = ("crop", "ict")
+PAIRINGS = ("crop", "ict")
 WINDOW = 256
 
 
@@ -39,9 +39,9 @@ class ContrieverConfig:
 
     """
 
-    pairs: str = field(
+    pairing: str = field(
         default="crop",
-        metadata={"help": "two independent crops of a text, or a span and the text without it", "choices": PAIRS},
+        metadata={"help": "two independent crops of a text, or a span and the text without it", "choices": PAIRINGS},
     )
     window: int | None = field(
         default=None,
@@ -75,7 +75,7 @@ class ContrieverConfig:
     def __post_init__(self) -> None:
         problems = [
             f"{name} must be one of {', '.join(known)}"
-            for name, known in (("pairs", PAIRS), ("augment", AUGMENTATIONS), ("span", SPANS))
+            for name, known in (("pairing", PAIRINGS), ("augment", AUGMENTATIONS), ("span", SPANS))
             if getattr(self, name) not in known
         ]
         problems += [
@@ -184,9 +184,9 @@ def pair_maker(config: ContrieverConfig, encoder: TrainableEncoder) -> Pair:
     ordinary_ids, mask_id, sentence_ends = encoder.ordinary_ids, encoder.mask_id, encoder.sentence_end_ids
     options: Any = {"rmin": config.rmin, "rmax": config.rmax}
     noise: Any = {"kind": config.augment, "p": config.probability, "ordinary_ids": ordinary_ids, "mask_id": mask_id}
-    if config.pairs == "ict":
+    if config.pairing == "ict":
         options |= {"keep": config.keep, "span": config.span, "sentence_ends": sentence_ends}
-    draw: Any = crop_pair if config.pairs == "crop" else ict_pair
+    draw: Any = crop_pair if config.pairing == "crop" else ict_pair
 
     def make(tokens: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         a, b = draw(tokens, rng, **options)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,11 +17,12 @@ from sememe.models.layout import refuse_other_folder
 from sememe.models.trainable import EncoderChanges, TrainableEncoder
 from sememe.training.checkpoint import LOG, SECONDS, is_checkpoint, log_bytes, remove_work
 from sememe.training.config import TrainingConfig
-from sememe.training.held_out import SearchTask, split
+from sememe.training.held_out import HeldOut, split
 from sememe.training.loop import Trained, train
 from sememe.training.model_card import README, model_card
 from sememe.training.objective import Objective
 from sememe.training.plan import Plan, plan_training
+from sememe.training.search_task import ByQuery, SearchTask
 from sememe.training.verdict import Verdict, judge, no_verdict
 
 KIND = "trained-encoder"
@@ -34,13 +35,15 @@ class TrainedEncoder:
     Attributes:
         path: its folder: `Encoder.load` and sentence-transformers load it.
         card: what made it, and how it measured.
-        verdict: how it compares with its start.
+        verdict: how it compares with its start on held-out texts.
+        collections: the same on test collections, by name.
 
     """
 
     path: Path
     card: Mapping[str, Any]
     verdict: Verdict
+    collections: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 def train_encoder(
@@ -51,6 +54,7 @@ def train_encoder(
     config: TrainingConfig | None = None,
     *,
     changes: EncoderChanges | None = None,
+    collections: Sequence[str | Path] = (),
     resume: bool = False,
     **options: Any,
 ) -> TrainedEncoder:
@@ -63,6 +67,7 @@ def train_encoder(
         path: the folder to write.
         config: how to train.
         changes: what to change on the encoder first.
+        collections: test collections in the BEIR layout, to measure start and result on.
         resume: go on with a run that was stopped.
         options: fields of `TrainingConfig`, instead of a whole one.
 
@@ -74,7 +79,7 @@ def train_encoder(
     """
     encoder = start if isinstance(start, TrainableEncoder) else TrainableEncoder.load(start, changes)
     config = config or TrainingConfig(**options)
-    with EncoderTraining(encoder, documents, objective, path, config, resume=resume) as job:
+    with EncoderTraining(encoder, documents, objective, path, config, collections=collections, resume=resume) as job:
         return job.run()
 
 
@@ -88,7 +93,8 @@ class EncoderTraining:
         encoder: what is trained.
         objective: what it learns.
         data: the batches.
-        task: the questions that measure it; None when the corpus is too small.
+        held_out: the texts that measure it; None when the corpus is too small.
+        collections: the test collections, by name.
 
     """
 
@@ -100,6 +106,7 @@ class EncoderTraining:
         path: str | Path,
         config: TrainingConfig,
         *,
+        collections: Sequence[str | Path] = (),
         resume: bool = False,
         language: str = "english",
     ) -> None:
@@ -113,7 +120,8 @@ class EncoderTraining:
         try:
             parts = split(documents, config.held_out, config.seed, objective.question)
             objective.prepare(encoder, config.batch_size, config.seed)
-            self.task: SearchTask | None = parts.task
+            self.held_out: HeldOut | None = parts.held_out
+            self.collections = {Path(folder).resolve().name: SearchTask.read(folder) for folder in collections}
             self.data = objective.data(parts.train, encoder, config.batch_size, config.seed, self._work)
             self._corpus = {"documents": parts.documents, "repeated": parts.duplicates}
         except BaseException:
@@ -136,7 +144,10 @@ class EncoderTraining:
 
     def plan(self) -> Plan:
         """What the run would cost."""
-        return plan_training(self.encoder, self.objective, self.data, self.task, self.config, folder=self._work)
+        times = len(self.config.check_steps) + 2
+        tasks = dict.fromkeys(self.collections.values(), 2)
+        tasks |= {self.held_out.task: times} if self.held_out is not None else {}
+        return plan_training(self.encoder, self.objective, self.data, self.config, tasks, folder=self._work)
 
     def run(self, *, seconds: float = SECONDS) -> TrainedEncoder:
         """Train, measure and save.
@@ -149,18 +160,21 @@ class EncoderTraining:
             ArtifactError: the checkpoint is of another run, or the result cannot be written.
 
         """
-        task, encoder = self.task, self.encoder.encoder
-        name, fingerprint = encoder.name, encoder.fingerprint
-        start = None if task is None else task.reporting(task.dense(encoder))
-        check = None if task is None else lambda step: task.choosing(task.dense(encoder))
+        begun = self.encoder.encoder
+        origin = {"name": begun.name, "fingerprint": begun.fingerprint}
+        start = self._measure()
         trained = train(
-            self.encoder, self.objective, self.data, self.config, check=check, work=self._work, seconds=seconds
+            self.encoder,
+            self.objective,
+            self.data,
+            self.config,
+            check=self._check if self.held_out is not None else None,
+            work=self._work,
+            seconds=seconds,
         )
-        verdict = no_verdict()
-        if task is not None and start is not None:
-            words = task.reporting(task.bm25(self._language))
-            verdict = judge(start, task.reporting(task.dense(encoder)), words)
-        card = self._card({"name": name, "fingerprint": fingerprint}, trained, verdict)
+        verdicts = self._judge(start, self._measure())
+        verdict = verdicts.pop("", no_verdict())
+        card = self._card(origin, trained, verdict, verdicts)
         files = {
             CARD: artifact.seal(KIND, card),
             LOG: log_bytes(trained.log),
@@ -168,9 +182,32 @@ class EncoderTraining:
         }
         self.encoder.save(self._path, files)
         remove_work(self._work)
-        return TrainedEncoder(self._path, card, verdict)
+        return TrainedEncoder(self._path, card, verdict, verdicts)
 
-    def _card(self, start: Mapping[str, Any], trained: Trained, verdict: Verdict) -> dict[str, Any]:
+    @property
+    def _tasks(self) -> dict[str, SearchTask]:
+        """All that is measured, by name; the held-out texts have none."""
+        return {**({} if self.held_out is None else {"": self.held_out.task}), **self.collections}
+
+    def _measure(self) -> dict[str, ByQuery]:
+        return {name: task.dense(self.encoder.encoder) for name, task in self._tasks.items()}
+
+    def _check(self, step: int) -> float:
+        assert self.held_out is not None
+        return self.held_out.choosing(self.held_out.task.dense(self.encoder.encoder))
+
+    def _judge(self, start: Mapping[str, ByQuery], trained: Mapping[str, ByQuery]) -> dict[str, Verdict]:
+        found = {}
+        for name, task in self._tasks.items():
+            systems = [start[name], trained[name], task.bm25(self._language)]
+            if not name and self.held_out is not None:
+                systems = [self.held_out.reporting(system) for system in systems]
+            found[name] = judge(*systems, on=f"queries of {name}" if name else "held-out questions")
+        return found
+
+    def _card(
+        self, start: Mapping[str, Any], trained: Trained, verdict: Verdict, collections: Mapping[str, Verdict]
+    ) -> dict[str, Any]:
         last = trained.log[-max(1, len(trained.log) // 10) :]
         return {
             "start": dict(start),
@@ -179,7 +216,7 @@ class EncoderTraining:
             "data": {
                 **self._corpus,
                 **self.data.about,
-                "held_out": 0 if self.task is None else len(self.task.questions),
+                "held_out": 0 if self.held_out is None else len(self.held_out.task),
             },
             "steps": trained.steps,
             "kept_step": trained.kept_step,
@@ -188,6 +225,7 @@ class EncoderTraining:
             "width": self.encoder.width,
             "similarity": self.encoder.similarity,
             "evaluation": verdict.as_dict(),
+            "collections": {name: found.as_dict() for name, found in collections.items()},
         }
 
 

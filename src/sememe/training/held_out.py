@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,18 +17,11 @@ import numpy as np
 
 from sememe.corpus import Document
 from sememe.errors import InputError
-from sememe.evaluation.metrics import query_metrics
-from sememe.lexical.bm25 import Lexical
-from sememe.models.encoder import Encoder
+from sememe.training.search_task import ByQuery, SearchTask
 
-METRICS = ("ndcg@10", "recall@100")
-DEPTH = 100
 LEAST = 20  # questions, below which nothing can be said
 _LEAST_TITLE, _LEAST_SENTENCE, _LEAST_REST = 2, 6, 20  # words
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-
-ByQuery = Mapping[str, Mapping[str, float]]
-"""Metric -> document id -> value."""
 
 
 class Question(NamedTuple):
@@ -46,65 +38,42 @@ class Split:
 
     Attributes:
         train: what may be trained on; can be iterated again.
-        task: made of the held-out documents; None when they are too few.
+        held_out: the documents that were held out; None when they are too few.
         documents: how many documents the corpus has.
         duplicates: how many of them repeat another one's text and were left out.
 
     """
 
     train: Iterable[Document]
-    task: SearchTask | None
+    held_out: HeldOut | None
     documents: int
     duplicates: int
 
 
-class SearchTask:
-    """Questions, each answered by one of the held-out texts. One half chooses, the other reports.
+class HeldOut:
+    """Questions, each answered by one of the held-out texts. One half chooses when to stop, the other reports.
 
     Attributes:
-        questions: the questions, in the order of their documents.
+        task: the questions as a search task; query and answer bear the document's id.
 
     """
 
     def __init__(self, questions: Sequence[Question]) -> None:
-        self.questions = questions
-        self._ids = [question.document for question in questions]
-        self._texts = [question.text for question in questions]
-
-    def dense(self, encoder: Encoder) -> ByQuery:
-        """The metrics of every question when an encoder searches, by the inner product of its vectors."""
-        queries = encoder.encode_query([question.query for question in self.questions])
-        return self._metrics(queries @ encoder.encode_document(self._texts).T)
-
-    def bm25(self, language: str = "english") -> ByQuery:
-        """The metrics of every question when BM25 searches."""
-        words = Lexical.fit(self._texts, language)
-        return self._metrics(np.stack([words.score(question.query) for question in self.questions]))
-
-    def estimate(self, encoder: Encoder, n: int) -> float:
-        """Seconds that `dense` would take, from timing `n` texts."""
-        probe = self._texts[:: max(1, len(self._texts) // n)][:n]
-        started = time.perf_counter()
-        encoder.encode_document(probe)
-        return (time.perf_counter() - started) * len(self._texts) / len(probe)
+        self.task = SearchTask(
+            {each.document: each.query for each in questions},
+            {each.document: each.text for each in questions},
+            {each.document: {each.document: 1} for each in questions},
+        )
+        self._choosing = [each.document for each in questions[::2]]
+        self._reporting = [each.document for each in questions[1::2]]
 
     def choosing(self, found: ByQuery) -> float:
-        """The mean nDCG@10 over the half that chooses when to stop."""
-        return float(np.mean([found["ndcg@10"][document] for document in self._ids[::2]]))
+        """The mean nDCG@10 over the half that chooses."""
+        return float(np.mean([found["ndcg@10"][document] for document in self._choosing]))
 
-    def reporting(self, found: ByQuery) -> dict[str, dict[str, float]]:
+    def reporting(self, found: ByQuery) -> ByQuery:
         """The metrics of the half that chose nothing."""
-        return {
-            metric: {document: values[document] for document in self._ids[1::2]} for metric, values in found.items()
-        }
-
-    def _metrics(self, scores: np.ndarray) -> ByQuery:
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
-        run = {
-            document: {self._ids[row]: float(scores[number, row]) for row in best[number]}
-            for number, document in enumerate(self._ids)
-        }
-        return query_metrics(run, {document: {document: 1} for document in self._ids}, METRICS)
+        return {metric: {name: values[name] for name in self._reporting} for metric, values in found.items()}
 
 
 def as_question(document: Document) -> Question | None:
@@ -150,7 +119,7 @@ def split(
         if number in chosen and (question := ask(document)) is not None
     ]
     left_out = repeated | chosen
-    return Split(_Part(documents, left_out), SearchTask(questions) if questions else None, n, len(repeated))
+    return Split(_Part(documents, left_out), HeldOut(questions) if questions else None, n, len(repeated))
 
 
 class _Part:

@@ -23,6 +23,7 @@ Check = Callable[[int], float]
 """After which step -> how good the encoder is now; higher is better."""
 
 _NAMED = 5  # documents of a batch that an error names
+_HINT = "Lower the learning rate, clip gradients with --clip 1, or raise the temperature; the last checkpoint is kept"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class _Run:
                     break
                 row = self._step(step)
                 self._note(row)
-                if check is not None and step in self.config.check_steps:
+                if step in self.config.check_steps:
                     self._check(check, step)
                 self.checkpoint.keep(self.progress, now=step in self.config.check_steps)
                 bar.describe(f"Training, loss {row['loss']:.3f}")
@@ -183,7 +184,11 @@ class _Run:
             with suppress(OSError), open(self.live_log, "ab") as stream:
                 stream.write(log_bytes([row]))
 
-    def _check(self, check: Check, step: int) -> None:
+    def _check(self, check: Check | None, step: int) -> None:
+        if not all(weight.isfinite().all() for weight in self.weights.values()):
+            raise ModelError("the weights are no longer finite numbers", where=f"step {step}", hint=_HINT)
+        if check is None:
+            return
         self.encoder.train(False)
         value = check(step)
         done = self.progress
@@ -227,6 +232,5 @@ def _not_finite(value: float, step: int, batch: Batch) -> ModelError:
     return ModelError(
         f"the loss is {value}; the batch is of the documents {named}{more}",
         where=f"step {step}",
-        hint="Lower the learning rate, clip gradients with --clip 1, or raise the temperature; the last checkpoint "
-        "is kept",
+        hint=_HINT,
     )

@@ -32,18 +32,19 @@ def model_card(card: Mapping[str, Any]) -> str:
         "",
         "## What it was good for",
         "",
-        *_table(evaluation["table"]),
-        *evaluation["words"],
-        "",
+        *_measured("Held-out texts of the corpus", evaluation),
+        *[line for name, found in card["collections"].items() for line in _measured(name, found)],
         "Everything else that made it is in `card.json`; `log.jsonl` has a line for every step.",
         "",
     ]
     return "\n".join(lines)
 
 
-def _table(table: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _measured(title: str, found: Mapping[str, Any]) -> list[str]:
+    table = found["table"]
     if not table:
-        return []
+        return [*found["words"], ""]
     metrics = list(next(iter(table.values())))
-    rows = [f"| {name} | {' | '.join(f'{found[metric]:.3f}' for metric in metrics)} |" for name, found in table.items()]
-    return [f"| | {' | '.join(metrics)} |", "| --- |" + " ---: |" * len(metrics), *rows, ""]
+    head = [f"| {title} | {' | '.join(metrics)} |", "| --- |" + " ---: |" * len(metrics)]
+    rows = [f"| {name} | {' | '.join(f'{row[metric]:.3f}' for metric in metrics)} |" for name, row in table.items()]
+    return [*head, *rows, "", *found["words"], ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 from sememe.errors import InputError
 from sememe.models.trainable import TrainableEncoder
 from sememe.training.config import TrainingConfig
-from sememe.training.held_out import SearchTask
 from sememe.training.objective import DataView, Objective
 from sememe.training.representing import Represent, own_random_numbers
+from sememe.training.search_task import SearchTask
 
 _PATIENT = 5.0  # seconds; a first batch that takes longer is not timed again
 _PROBED = 16  # held-out texts
@@ -61,27 +62,36 @@ def plan_training(
     encoder: TrainableEncoder,
     objective: Objective,
     data: DataView,
-    task: SearchTask | None,
     config: TrainingConfig,
+    tasks: Mapping[SearchTask, int],
     *,
     folder: Path,
 ) -> Plan:
-    """Time a batch and a few held-out texts; nothing is changed by it."""
+    """Time a batch and a few texts; nothing is changed by it.
+
+    Args:
+        encoder: what would be trained.
+        objective: the loss, prepared.
+        data: the batches.
+        config: the options.
+        tasks: what is measured, and how often.
+        folder: where the run would keep what it needs.
+
+    """
     seconds, activations = _time_batch(encoder, objective, data, config)
     weights = list(encoder.parameters().values()) + list(objective.parameters().values())
     trained = sum(weight.numel() for weight in weights)
     everything = encoder.count_parameters() + sum(weight.numel() for weight in objective.parameters().values())
     state = sum(tensor.numel() * tensor.element_size() for tensor in objective.arrays().values())
-    checkpoint = 4 * trained * (4 if task is not None else 3) + state
+    copies = 4 if tasks else 3  # the weights, two moments and the best so far
+    checkpoint = 4 * trained * copies + state
     return Plan(
         steps=config.steps,
         examples=config.steps * config.accumulate * config.batch_size,
         trained=trained,
         train_seconds=seconds * config.steps * config.accumulate,
-        measure_seconds=0.0
-        if task is None
-        else task.estimate(encoder.encoder, _PROBED) * (len(config.check_steps) + 2),
-        memory_bytes=4 * everything + 4 * trained * (4 if task is not None else 3) + state + activations,
+        measure_seconds=sum(times * task.estimate(encoder.encoder, _PROBED) for task, times in tasks.items()),
+        memory_bytes=4 * everything + 4 * trained * copies + state + activations,
         disk_bytes=2 * checkpoint + 2 * 4 * everything + 4 * int(data.about.get("tokens", 0)),
         disk_free=shutil.disk_usage(folder).free,
     )
@@ -108,11 +118,7 @@ def _time_batch(
     for weight in [*encoder.parameters().values(), *objective.parameters().values()]:
         weight.grad = None
     encoder.train(False)
-    most = sum(held.values())
-    if config.chunk:
-        texts = sum(len(rows) for rows in data.batch(0).views.values())
-        most = most * min(config.chunk, texts) // max(1, texts)
-    return seconds, most
+    return seconds, sum(held.values())
 
 
 def _pass(represent: Represent, objective: Objective, data: DataView, held: dict[int, int] | None) -> float:
@@ -121,6 +127,7 @@ def _pass(represent: Represent, objective: Objective, data: DataView, held: dict
     def note(tensor: Any) -> Any:
         if held is not None and not isinstance(tensor, torch.nn.Parameter):
             storage = tensor.untyped_storage()
+            # Where memory is used again for the next piece, it counts once.
             held[storage.data_ptr()] = storage.nbytes()
         return tensor
 

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from sememe.evaluation.metrics import Comparison, compare
-from sememe.training.held_out import METRICS
-
-ByQuery = Mapping[str, Mapping[str, float]]
+from sememe.training.search_task import METRICS, ByQuery
 
 NO_TASK = (
     "No verdict: the corpus has too few documents to hold some out. Judge the encoder with --eval before you use it."
@@ -25,7 +23,7 @@ class Verdict:
     Attributes:
         table: system -> metric -> mean over the questions.
         change: metric -> the trained encoder against the start.
-        questions: how many questions reported; none of them chose when to stop.
+        questions: how many queries it is over.
         words: one sentence a finding, the most important first.
         is_better: True or False where the interval of the change of nDCG@10 leaves out 0, None where it does not.
 
@@ -42,8 +40,8 @@ class Verdict:
         return {**asdict(self), "words": list(self.words)}
 
 
-def judge(start: ByQuery, trained: ByQuery, bm25: ByQuery) -> Verdict:
-    """Compare on the same questions; the arguments are metric -> question -> value."""
+def judge(start: ByQuery, trained: ByQuery, bm25: ByQuery, *, on: str = "held-out questions") -> Verdict:
+    """Compare on the same queries; `on` says what they are."""
     systems = {"BM25": bm25, "start": start, "trained": trained}
     table = {
         name: {metric: float(np.mean(list(found[metric].values()))) for metric in METRICS}
@@ -52,7 +50,7 @@ def judge(start: ByQuery, trained: ByQuery, bm25: ByQuery) -> Verdict:
     change = {metric: compare(trained[metric], start[metric]) for metric in METRICS}
     found = change["ndcg@10"]
     better = True if found.low > 0 else False if found.high < 0 else None
-    words = (_against_start(found, better), _against_bm25(table))
+    words = (_against_start(found, better, on), _against_bm25(table))
     return Verdict(table, change, found.n_queries, words, better)
 
 
@@ -61,9 +59,9 @@ def no_verdict() -> Verdict:
     return Verdict({}, {}, 0, (NO_TASK,), None)
 
 
-def _against_start(change: Comparison, better: bool | None) -> str:
+def _against_start(change: Comparison, better: bool | None, on: str) -> str:
     by = f"nDCG@10 {change.difference:+.3f}, 95% interval {change.low:+.3f} to {change.high:+.3f}"
-    on = f"on {change.n_queries} held-out questions"
+    on = f"on {change.n_queries} {on}"
     if better is None:
         return f"NO DIFFERENCE from the start could be shown {on} ({by})."
     if better:
@@ -75,9 +73,9 @@ def _against_bm25(table: Mapping[str, Mapping[str, float]]) -> str:
     ours, words = table["trained"], table["BM25"]
     precise, wide = (f"{metric} {ours[metric]:.3f} against {words[metric]:.3f}" for metric in METRICS)
     if ours["ndcg@10"] > words["ndcg@10"]:
-        return f"Ahead of BM25 on these questions ({precise})."
+        return f"Ahead of BM25 ({precise})."
     if ours["ndcg@10"] == words["ndcg@10"]:
-        return f"Level with BM25 on these questions ({precise})."
+        return f"Level with BM25 ({precise})."
     if ours["recall@100"] > words["recall@100"]:
         return f"BM25 stays ahead in {precise}, but more is found in the top 100 ({wide}): use both, --mode hybrid."
     return f"BM25 stays ahead ({precise}; {wide}): search with --mode hybrid."
