@@ -190,7 +190,10 @@ class _Run:
         if check is None:
             return
         self.encoder.train(False)
-        value = check(step)
+        try:
+            value = check(step)
+        except ModelError as error:
+            raise ModelError(error.message, where=f"step {step}", hint=_HINT) from error
         done = self.progress
         done.checks.append({"step": step, "value": value})
         if done.best_step is None or value > max(row["value"] for row in done.checks[:-1]):

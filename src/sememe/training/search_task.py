@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from sememe.corpus import read
+from sememe.errors import ModelError
 from sememe.evaluation.collection import read_collection
 from sememe.evaluation.metrics import Qrels, query_metrics
 from sememe.lexical.bm25 import Lexical
@@ -52,9 +53,16 @@ class SearchTask:
         return len(self.queries)
 
     def dense(self, encoder: Encoder) -> ByQuery:
-        """The metrics of every query when an encoder searches, by the inner product of its vectors."""
+        """The metrics of every query when an encoder searches, by the inner product of its vectors.
+
+        Raises:
+            ModelError: its vectors are not finite numbers.
+
+        """
         queries = encoder.encode_query(list(self.queries.values()))
         texts = encoder.encode_document(list(self.texts.values()))
+        if not (np.isfinite(queries).all() and np.isfinite(texts).all()):
+            raise ModelError("the encoder's vectors are not finite numbers", where=encoder.name)
         parts = np.array_split(queries, max(1, -(-len(queries) // _QUERIES_AT_ONCE)))
         return self._metrics(row for part in parts for row in part @ texts.T)
 
