@@ -39,7 +39,7 @@ def test_a_corpus_becomes_an_encoder(tmp_path, corpus, capsys):
         "BM25",
         "start",
         "trained",
-        "the start on 12",
+        "on 12 held-out questions",
     ):
         assert words in out
     assert Encoder.load(tmp_path / "out").encode(["taa tab"]).shape == (1, 16)
@@ -106,7 +106,7 @@ def test_a_test_collection_is_measured_before_and_after(tmp_path, corpus, capsys
         (["--from", "scratch", *TINY, "--nest", "4,x"], "'4,x' is no list of sizes"),
         (["--from", "scratch", *TINY, "--queue", "20"], "no multiple of the batch size 8. Give 16"),
         (["--from", "scratch", *TINY, "--window", "64"], "more than the 38 that the model reads"),
-        (["--from", "scratch", *TINY, "--learning-rate", "1e30"], "step 2: the weights are no longer finite"),
+        (["--from", "scratch", *TINY, "--learning-rate", "1e30"], "step 2: the encoder's vectors are not finite"),
         (["--from", "no/such-model"], "no/such-model"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
