@@ -37,6 +37,19 @@ def small_encoder(dropout: float = 0.1, seed: int = 0, layers: int = 1) -> Train
     return as_trainable(encoder_from_scratch((each.content for each in documents()), size, device="cpu"))
 
 
+def static_folder(folder: Path) -> Path:
+    """A model of static vectors as sentence-transformers saves it."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import StaticEmbedding
+
+    tokenizer = small_encoder().encoder.tokenizer.backend_tokenizer
+    torch.manual_seed(0)
+    module = StaticEmbedding(tokenizer, embedding_dim=16)
+    SentenceTransformer(modules=[module], device="cpu").save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
 def config(**options) -> TrainingConfig:
     return TrainingConfig(**{"steps": 6, "batch_size": 8, "learning_rate": 1e-3, **options})
 

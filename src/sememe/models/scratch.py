@@ -1,4 +1,4 @@
-"""Encoders from scratch: a tokenizer trained on the user's texts and a small BERT with random weights.
+"""Encoders from scratch: a tokenizer trained on the user's texts, and a small BERT or a table of random weights.
 
 What such an encoder can do, it learned from the objective, not from somebody's pretraining.
 """
@@ -12,12 +12,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sememe.errors import InputError
 from sememe.extras import require
 from sememe.models.device import pick_device
+from sememe.models.encoder import Encoder
 from sememe.models.heads import Normalize
 from sememe.models.layout import Layout
 from sememe.models.pooling import Pooling
+from sememe.models.static import StaticEncoder
 from sememe.models.transformer import TransformerEncoder
 
 _MOST_LETTERS = 1000
@@ -33,7 +37,7 @@ class ScratchConfig:
 
     """
 
-    layers: int = field(default=2, metadata={"help": "transformer layers; 0 makes a bag of words"})
+    layers: int = field(default=2, metadata={"help": "transformer layers; 0: one vector a token, no transformer"})
     hidden: int = field(default=128, metadata={"help": "width of the vectors"})
     heads: int = field(default=2, metadata={"help": "attention heads"})
     vocabulary: int = field(default=8000, metadata={"help": "most word pieces"})
@@ -55,8 +59,10 @@ class ScratchConfig:
 
 def encoder_from_scratch(
     texts: Iterable[str], config: ScratchConfig | None = None, *, device: str | None = None
-) -> TransformerEncoder:
+) -> Encoder:
     """A BERT with random weights, mean pooling and unit vectors, and WordPiece pieces learned from texts.
+
+    With no layers it is a table of random vectors whose means are taken (`StaticEncoder`).
 
     Args:
         texts: what the pieces are learned from; they can be iterated again.
@@ -70,8 +76,11 @@ def encoder_from_scratch(
     require("torch", "models")
     config = config or ScratchConfig()
     tokenizer = word_pieces(texts, config.vocabulary, config.positions)
-    model = _bert(len(tokenizer), config)
     marks = f"{tokenizer.backend_tokenizer.to_str()} {asdict(config)}"
+    fingerprint = hashlib.sha256(marks.encode()).hexdigest()
+    if config.layers == 0:
+        return _table(tokenizer.backend_tokenizer, config, fingerprint)
+    model = _bert(len(tokenizer), config)
     layout = Layout(
         base=Path("scratch"),
         kind="Transformer",
@@ -83,9 +92,23 @@ def encoder_from_scratch(
         model.to(pick_device(device)),
         tokenizer,
         name="scratch",
-        fingerprint=hashlib.sha256(marks.encode()).hexdigest(),
+        fingerprint=fingerprint,
         layout=layout,
         heads=[Normalize()],
+    )
+
+
+def _table(tokenizer: Any, config: ScratchConfig, fingerprint: str) -> StaticEncoder:
+    """Random directions of length about one."""
+    shape = (tokenizer.get_vocab_size(), config.hidden)
+    table = np.random.default_rng([config.seed, 5]).standard_normal(shape, dtype=np.float32) / config.hidden**0.5
+    return StaticEncoder(
+        table,
+        tokenizer,
+        name="scratch",
+        fingerprint=fingerprint,
+        normalizes=True,
+        layout=Layout(base=Path("scratch"), kind="StaticEmbedding", similarity="cosine"),
     )
 
 

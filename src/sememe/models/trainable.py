@@ -63,6 +63,8 @@ class TrainableEncoder(ABC):
         encoder: the same weights as an `Encoder`; after each step of training it gives the vectors of that step.
         module: a torch module that holds every weight.
         width: of the vectors.
+        token_width: of the vectors of tokens.
+        frames: the ids before and after a text, by its side: `query` or `document`.
         normalizes: whether vectors have length one, so that they are compared by cosine; else by dot product.
         max_tokens: how many tokens of a text are read, those that frame it not counted.
         device: where it computes.
@@ -72,6 +74,8 @@ class TrainableEncoder(ABC):
     encoder: Encoder
     module: Any
     width: int
+    token_width: int
+    frames: Mapping[str, tuple[list[int], list[int]]]
     normalizes: bool
     max_tokens: int
     device: Any
@@ -79,7 +83,7 @@ class TrainableEncoder(ABC):
     def __init__(self, tokenizer: TextTokenizer, prompts: Mapping[str, str]) -> None:
         self._tokens = TextTokenizer(_backend(tokenizer), NO_LIMIT, add_special_tokens=False)
         before, after = tokenizer.around
-        self._frames = {side: ([*before, *self._prompt(side, prompts)], after) for side in ("query", "document")}
+        self.frames = {side: ([*before, *self._prompt(side, prompts)], after) for side in ("query", "document")}
 
     @staticmethod
     def load(
@@ -140,7 +144,7 @@ class TrainableEncoder(ABC):
 
     def framed(self, ids: Sequence[int], side: str = "document") -> list[int]:
         """Ids with what the model expects around a text of a side, `query` or `document`; cut to what it reads."""
-        before, after = self._frames[side]
+        before, after = self.frames[side]
         return [*before, *ids[: self.max_tokens], *after]
 
     @abstractmethod
@@ -232,6 +236,7 @@ class _TrainableTransformer(TrainableEncoder):
         self.module = torch.nn.ModuleDict({"transformer": encoder.model, "heads": torch.nn.ModuleList(heads)})
         self.width, self.normalizes = encoder.width, isinstance(next(reversed(encoder.heads), None), Normalize)
         self.max_tokens, self.device = encoder.max_tokens, encoder.model.device
+        self.token_width = int(encoder.model.config.hidden_size)
 
     @property
     def mask_id(self) -> int | None:
@@ -278,7 +283,8 @@ class _TrainableTable(TrainableEncoder):
         self.module = torch.nn.Module()
         # The parameter and the encoder's table are one piece of memory.
         self.module.table = torch.nn.Parameter(torch.from_numpy(encoder.table))
-        self.width, self.max_tokens, self.device = encoder.width, NO_LIMIT, torch.device("cpu")
+        self.width = self.token_width = encoder.width
+        self.max_tokens, self.device = NO_LIMIT, torch.device("cpu")
 
     @property
     def mask_id(self) -> int | None:

@@ -18,6 +18,7 @@ class Home(NamedTuple):
 
 OBJECTIVES = {
     "contriever": Home("sememe.objectives.contriever", "Contriever", "ContrieverConfig"),
+    "masked-lm": Home("sememe.objectives.masked_language_model", "MaskedLanguageModel", "MaskedLanguageModelConfig"),
     "pairs": Home("sememe.objectives.pairs", "Pairs", "PairsConfig"),
 }
 """Objectives by the name that the command line knows them by."""
