@@ -82,8 +82,8 @@ def _write(folder: Path, n_documents: int | None, n_queries: int) -> str:
     from sememe.claims.running import cache_folder
     from sememe.claims.token_vectors import encode_tokens_once
     from sememe.corpus import read
+    from sememe.evaluation.collection import read_collection
     from sememe.models.multi_vector import MultiVectorEncoder
-    from sememe.search.collection import read_collection
 
     cache = cache_folder(None)
     setting = Setting("small", shared_folder(), cache, cache)
@@ -171,7 +171,7 @@ def search_ours(folder: str, pruning: str) -> dict[str, Any]:
 
 
 def _ndcg(folder: str, rankings: Any) -> float:
-    from sememe.search.metrics import evaluate_run
+    from sememe.evaluation.metrics import evaluate_run
 
     judged = json.loads((Path(folder) / "judged.json").read_text())
     ids, qrels = judged["ids"], judged["qrels"]

@@ -114,7 +114,7 @@ def _series(size: int) -> Iterator[int]:
 
 
 def _text_bytes(texts: Sequence[str]) -> Measures:
-    from sememe.search.lexical import Lexical
+    from sememe.lexical.bm25 import Lexical
 
     lexical = Lexical.fit(texts, "english")
     words = sum(len(word) for word in lexical.words)

@@ -93,7 +93,7 @@ def _contestant(name: str, folder: Path) -> Search:
 def _lexical(folder: Path, n: int, n_queries: int) -> list[dict[str, Any]]:
     import bm25s
 
-    from sememe.search.words import tokenizer
+    from sememe.lexical.words import tokenizer
 
     texts, queries = zipf_texts(n), zipf_texts(n_queries, 6, random_state=1)
     encoder = cast("Any", TableEncoder(texts, np.ones((n, 2), np.float32)))

@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from sememe import artifact
 from sememe.errors import ArtifactError, InputError, NotFittedError
+from sememe.objectives.info_nce import info_nce
 from sememe.objectives.matryoshka import (
     MatryoshkaAdapter,
     MatryoshkaHeads,
-    info_nce,
     matryoshka_cross_entropy,
     matryoshka_pair_loss,
 )
@@ -87,7 +87,7 @@ def test_a_single_weight_is_the_loss_of_that_size():
         weights = [2.5 * (number == other) for other in range(3)]
         found = matryoshka_pair_loss(a, b, [4, 8, D], weights)
         torch.testing.assert_close(
-            found, 2.5 * info_nce(functional.normalize(a[:, :m], dim=1), functional.normalize(b[:, :m], dim=1))
+            found, 2.5 * info_nce(functional.normalize(a[:, :m], dim=1) @ functional.normalize(b[:, :m], dim=1).T, 0.05)
         )
 
 

@@ -14,8 +14,8 @@ from faults import ERRORS, KILLS, contents, count_points, fault, killed_at, left
 from sememe import Document, Encoder, Index
 from sememe.cli import main
 from sememe.errors import ArtifactError, InputError
+from sememe.evaluation.metrics import Comparison
 from sememe.search.learned_stage import load_learned
-from sememe.search.metrics import Comparison
 from sememe.search.optimizing import Optimized, optimize_coarse
 
 pytest.importorskip("torch")

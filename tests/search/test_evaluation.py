@@ -13,12 +13,12 @@ from ir_measures import AP, RR, R, nDCG
 from sememe import Document, Index
 from sememe.cli import main
 from sememe.errors import ArtifactError, InputError
+from sememe.evaluation.metrics import Comparison
+from sememe.evaluation.runs import read_run
 from sememe.search.evaluation import _holm, evaluate
 from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback
-from sememe.search.metrics import Comparison
 from sememe.search.pipeline import parse_pipeline
-from sememe.search.runs import read_run
 
 WORDS = [f"word{number}" for number in range(40)]
 

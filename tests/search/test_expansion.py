@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sememe.errors import InputError
+from sememe.lexical.bm25 import Lexical
 from sememe.search.expansion import RM3, score_words
-from sememe.search.lexical import Lexical
 
 TEXTS = ["wing wing drag lift", "wing stall flutter flutter", "heat flow", "flow heat flow", "rivet", "bolt"]
 

@@ -83,7 +83,7 @@ def test_batch_equals_one_by_one(index):
 def test_lexical_scores_equal_bm25s(index):
     import bm25s
 
-    from sememe.search.words import tokenizer
+    from sememe.lexical.words import tokenizer
 
     documents = make_documents(60)
     tokens = [tokenizer("english")(document.content) for document in documents]

@@ -213,7 +213,7 @@ def _pursued(found: _Found, vectors: np.ndarray, k: int, seed: int) -> dict[str,
 
 def _upper_difference(shown: ScoreParts, rival: ScoreParts, query_of: np.ndarray, seed: int) -> float:
     """The upper end of the 95% interval of the difference in residual share, atoms minus rival, paired by query."""
-    from sememe.search.metrics import compare
+    from sememe.evaluation.metrics import compare
 
     return compare(_by_query(shown, query_of), _by_query(rival, query_of), random_state=seed).high
 

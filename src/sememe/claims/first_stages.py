@@ -11,9 +11,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     from sememe.bank import Bank
+    from sememe.evaluation.metrics import Qrels
     from sememe.objectives.contrastive_fitting import Space
     from sememe.search.coarse.product import ProductQuantizer
-    from sememe.search.metrics import Qrels
 
 TITLES = "titles"
 TITLE_METRICS = ("recall@10", "recall@100", "mrr@10")
@@ -88,8 +88,8 @@ class Table:
 
     def add_words(self, row: str) -> None:
         """BM25."""
+        from sememe.lexical.bm25 import Lexical
         from sememe.search.fusion import top_items
-        from sememe.search.lexical import Lexical
 
         for name, texts in self.held_out.items():
             lexical = Lexical.fit(texts.document_texts, "english")
@@ -98,7 +98,7 @@ class Table:
             self._enter(row, name, found)
 
     def _enter(self, row: str, name: str, rows: Sequence[np.ndarray] | np.ndarray) -> None:
-        from sememe.search.metrics import query_metrics
+        from sememe.evaluation.metrics import query_metrics
 
         metrics = TITLE_METRICS if name == TITLES else SET_METRICS
         for metric, values in query_metrics(run_of(rows), self.held_out[name].qrels, metrics).items():

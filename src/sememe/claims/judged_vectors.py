@@ -67,7 +67,7 @@ def read_judged(setting: Setting, name: str, encoder: Encoder) -> JudgedVectors:
     """
     from sememe.claims.vectors import encode_once
     from sememe.corpus import read
-    from sememe.search.collection import read_collection
+    from sememe.evaluation.collection import read_collection
 
     folder = setting.data(f"retrieval-{name}")
     documents = list(read(folder))

@@ -60,7 +60,7 @@ def principal_basis(X: np.ndarray) -> np.ndarray:
 
 def quality(found: list[np.ndarray]) -> float:
     """Mean nDCG@10 in percent, where document i, and no other, belongs to query i."""
-    from sememe.search.metrics import evaluate_run
+    from sememe.evaluation.metrics import evaluate_run
 
     run = {str(q): {str(row): -float(rank) for rank, row in enumerate(rows)} for q, rows in enumerate(found)}
     qrels = {str(q): {str(q): 1} for q in range(len(found))}

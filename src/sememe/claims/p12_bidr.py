@@ -138,7 +138,7 @@ def _unsupervised(world: World, n_bytes: int) -> ProductQuantizer:
 
 def _compared(table: Table, size: _Size, seed: int) -> dict[str, float]:
     """Contrastive quantisation minus its baseline, and the codebook alone minus OPQ, paired by query."""
-    from sememe.search.metrics import compare
+    from sememe.evaluation.metrics import compare
 
     figures: dict[str, float] = {}
     for name in table.held_out:

@@ -11,13 +11,13 @@ import numpy as np
 
 from sememe.claims.claim import Claim, Condition, Figures, Setting
 from sememe.claims.judged_vectors import JudgedVectors, planted_judged, read_judged
+from sememe.evaluation.metrics import compare, evaluate_run, query_metrics
+from sememe.lexical.bm25 import Lexical
 from sememe.models import Encoder
 from sememe.models.feedback_encoder import PrfEncoder
 from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback, average, rocchio
 from sememe.search.fusion import top_items
-from sememe.search.lexical import Lexical
-from sememe.search.metrics import compare, evaluate_run, query_metrics
 
 METRICS = ("ndcg@10", "map", "recall@100")
 DEPTH = 1000

@@ -13,7 +13,7 @@ from sememe.claims.claim import Claim, Condition, Figures, Setting
 
 if TYPE_CHECKING:
     from sememe.bank import Bank
-    from sememe.search.metrics import Run
+    from sememe.evaluation.metrics import Run
     from sememe.search.multi_vector.pruning import Kind
 
 SETS = ("scifact", "cranfield", "cisi")
@@ -75,7 +75,7 @@ def prepare(setting: Setting) -> Iterator[dict[str, Collection] | None]:
 
 def measure(prepared: dict[str, Collection] | None, seed: int) -> dict[str, float]:
     """Score every query against every document, exactly, with each way of pruning."""
-    from sememe.search.metrics import query_metrics
+    from sememe.evaluation.metrics import query_metrics
 
     collections = prepared if prepared is not None else {"planted": planted(seed)}
     values: dict[str, dict[str, dict[str, float]]] = {}
@@ -160,7 +160,7 @@ def _compared(
     values: Mapping[str, Mapping[str, Mapping[str, float]]], row: str, rival: str, seed: int
 ) -> tuple[float, float]:
     """The difference on the mean over collections, and the lower end of its interval over queries."""
-    from sememe.search.metrics import compare
+    from sememe.evaluation.metrics import compare
 
     # Weights that make the mean over all queries the mean over collections.
     n_queries = {name: len(rows[row]) for name, rows in values.items()}
@@ -181,10 +181,10 @@ def _collection(setting: Setting, data: str) -> Collection:
     from sememe.claims.token_vectors import encode_tokens_once
     from sememe.claims.vectors import encode_once
     from sememe.corpus import read
+    from sememe.evaluation.collection import read_collection
+    from sememe.lexical.bm25 import Lexical
     from sememe.models import Encoder
     from sememe.models.multi_vector import MultiVectorEncoder
-    from sememe.search.collection import read_collection
-    from sememe.search.lexical import Lexical
 
     folder = setting.data(data)
     documents = list(read(folder))

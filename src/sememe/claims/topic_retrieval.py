@@ -37,7 +37,7 @@ class Topics:
 
     def measure(self, rankings: Iterable[Ranked]) -> dict[str, float]:
         """MAP and NDCG@10 of the rankings of all queries."""
-        from sememe.search.metrics import evaluate_run
+        from sememe.evaluation.metrics import evaluate_run
 
         n = len(self.documents)
         first = np.arange(n) if self.order is None else self.order

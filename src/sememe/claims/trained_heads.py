@@ -94,7 +94,7 @@ def opq(vectors: np.ndarray, n_bytes: int, seed: int) -> ProductQuantizer:
 
 def fine_figures(arms: Arms, start: Space, coded: Space, parts: Mapping[str, Texts], seed: int) -> dict[str, float]:
     """Fine heads trained on the candidates of the codes, with batches along their graph or at random."""
-    from sememe.search.metrics import compare
+    from sememe.evaluation.metrics import compare
 
     found = {name: first_stage(texts, coded, quantizer_of(coded), CANDIDATES) for name, texts in parts.items()}
     batches = _batches(arms, start, coded, seed)
@@ -166,7 +166,7 @@ def _hard_negatives(arms: Arms, start: Space, coded: Space) -> dict[int, list[in
 def _fine_mrr(
     texts: Texts, space: Space, rows: np.ndarray, coarse_scores: np.ndarray, coarse_weight: float = 0.0
 ) -> Mapping[str, float]:
-    from sememe.search.metrics import query_metrics
+    from sememe.evaluation.metrics import query_metrics
 
     queries, documents = space.queries(texts.queries), space.documents(texts.documents)
     ordered = []

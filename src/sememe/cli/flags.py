@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import types
 import typing
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 Config = TypeVar("Config")
@@ -26,7 +27,7 @@ def add_json_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def add_fields(parser: argparse.ArgumentParser, config: type, *, leave_out: tuple[str, ...] = ()) -> None:
+def add_fields(parser: argparse.ArgumentParser, config: type, *, leave_out: Collection[str] = ()) -> None:
     """Add a flag for every field of a dataclass; help and choices come from the field's metadata.
 
     A flag that was not given is no attribute of what is parsed, so that `given_fields` can tell; `read_fields` then
@@ -36,8 +37,7 @@ def add_fields(parser: argparse.ArgumentParser, config: type, *, leave_out: tupl
     for field in dataclasses.fields(config):
         if field.name in leave_out:
             continue
-        default = field.default
-        shown = "" if default in (None, dataclasses.MISSING) else f" (default {default})"
+        shown = "" if field.default in (None, dataclasses.MISSING) else f" (default {field.default})"
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
             type=_parser_of(hints[field.name]),

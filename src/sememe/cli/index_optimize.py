@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _pairs(index: Index, options: argparse.Namespace) -> tuple[list[Pair] | None, int]:
-    from sememe.search.collection import read_qrels, read_queries
+    from sememe.evaluation.collection import read_qrels, read_queries
     from sememe.search.optimizing import judged_pairs
 
     if options.queries is None:

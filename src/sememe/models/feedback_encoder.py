@@ -21,8 +21,6 @@ from sememe.models.texts import as_texts, batches
 from sememe.models.tokens import NO_LIMIT, TextTokenizer
 from sememe.models.transformer import TransformerEncoder
 
-_PROBE = "a"
-
 
 class Reading(NamedTuple):
     """What a `PrfEncoder` made of a query and its passages."""
@@ -56,9 +54,9 @@ class PrfEncoder:
         self.window, self.lowercase = settings.window, settings.lowercase
         self.base = settings.base
         self._settings = settings
-        own = encoder._text_tokenizer
+        own = encoder.text_tokenizer
         self._tokens = TextTokenizer(_backend(own), self.window, add_special_tokens=False)
-        self._before, self._after = _around(own)
+        self._before, self._after = own.around
         self._between = _id(encoder.tokenizer, self.separator)
 
     @classmethod
@@ -85,7 +83,7 @@ class PrfEncoder:
                 hint="Use the vectors themselves: average or rocchio",
             )
         longest = _longest(encoder)
-        limit = encoder._text_tokenizer.max_length
+        limit = encoder.text_tokenizer.max_length
         window = min(limit, longest) if window is None else window
         problems = [] if k >= 1 else [f"k must be at least 1, not {k}"]
         if not 1 <= window <= longest:
@@ -186,8 +184,7 @@ class PrfEncoder:
         skip = 0 if self.encoder.pooling.include_prompt else self._prompt_length()
         for batch in batches([len(row) for row in ids], token_budget(batch_size, self.encoder.model.device)):
             rows = [ids[number] for number in batch]
-            types = [[0] * len(row) for row in rows] if self.encoder._takes_types else None
-            vectors[batch] = self.encoder._forward(rows, types, skip)[:, : self.encoder.dimensions]
+            vectors[batch] = self.encoder.vectors_of(rows, skip=skip)[:, : self.encoder.dimensions]
         return vectors, used
 
     def as_read(self, text: str) -> str:
@@ -256,17 +253,6 @@ def _backend(tokens: TextTokenizer) -> Any:
     from tokenizers import Tokenizer
 
     return Tokenizer.from_str(tokens.json)
-
-
-def _around(tokens: TextTokenizer) -> tuple[list[int], list[int]]:
-    """The ids that the tokenizer puts before and after a text."""
-    backend = _backend(tokens)
-    backend.no_padding()
-    backend.no_truncation()
-    bare = backend.encode(_PROBE, add_special_tokens=False).ids
-    whole = backend.encode(_PROBE).ids
-    start = next(place for place in range(len(whole)) if whole[place : place + len(bare)] == bare)
-    return whole[:start], whole[start + len(bare) :]
 
 
 def _separator(tokenizer: Any) -> str:

@@ -41,6 +41,8 @@ class Layout:
     prompts: Mapping[str, str] = field(default_factory=lambda: {"query": "", "document": ""})
     default_prompt_name: str | None = None
     truncate_dim: int | None = None
+    similarity: str | None = None
+    """How its vectors are compared, `cosine` or `dot`; None when the model does not say."""
 
 
 def read_layout(folder: Path) -> Layout:
@@ -81,6 +83,7 @@ def read_layout(folder: Path) -> Layout:
         prompts={"query": "", "document": "", **_prompts(settings, folder)},
         default_prompt_name=_checked(settings.get("default_prompt_name"), str, folder, "default_prompt_name"),
         truncate_dim=_checked(settings.get("truncate_dim"), int, folder, "truncate_dim"),
+        similarity=_checked(settings.get("similarity_fn_name"), str, folder, "similarity_fn_name"),
     )
 
 
@@ -106,7 +109,7 @@ def write_layout(folder: Path, kinds: list[str], paths: list[str], layout: Layou
         "__version__": {},
         "prompts": dict(layout.prompts),
         "default_prompt_name": layout.default_prompt_name,
-        "similarity_fn_name": "cosine",
+        "similarity_fn_name": layout.similarity or "cosine",
         **({"truncate_dim": layout.truncate_dim} if layout.truncate_dim is not None else {}),
     }
     disk.write_file(folder / MODULES, (json.dumps(modules, indent=2) + "\n").encode())

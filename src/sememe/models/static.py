@@ -27,6 +27,9 @@ class StaticEncoder(Encoder):
 
     Attributes:
         table: float32 (tokens, width), the vector of each token id.
+        ends_normalized: whether means are brought to length one.
+        text_tokenizer: how it cuts texts into tokens.
+        layout: its settings.
 
     """
 
@@ -41,9 +44,9 @@ class StaticEncoder(Encoder):
         self.dimensions = min(layout.truncate_dim or self.width, self.width)
         self.normalizes = normalizes and self.dimensions == self.width
         self.prompts, self.default_prompt_name = layout.prompts, layout.default_prompt_name
-        self._ends_normalized = normalizes
-        self._layout = layout
-        self._text_tokenizer = TextTokenizer(tokenizer, add_special_tokens=False)
+        self.ends_normalized = normalizes
+        self.layout = layout
+        self.text_tokenizer = TextTokenizer(tokenizer, add_special_tokens=False)
         if tokenizer.get_vocab_size() > len(self.table):
             raise ModelError(
                 f"has {len(self.table)} vectors for {tokenizer.get_vocab_size()} tokens", where=str(layout.base)
@@ -99,26 +102,30 @@ class StaticEncoder(Encoder):
         )
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
-        return self._text_tokenizer.spans(text)
+        return self.text_tokenizer.spans(text)
 
     def save_pretrained(self, path: str | Path) -> None:
-        from safetensors.numpy import save
-
-        kinds = ["StaticEmbedding"] + ["Normalize"] * self._ends_normalized
         refuse_other_folder(Path(path))
         with disk.new_folder(Path(path)) as folder:
-            disk.write_file(folder / _WEIGHTS, save({_TABLE: self.table}))
-            disk.write_file(folder / _TOKENIZER, self._text_tokenizer.json.encode())
-            if self._ends_normalized:
-                (folder / "1_Normalize").mkdir()
-            write_layout(folder, kinds, ["", "1_Normalize"][: len(kinds)], self._layout)
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of `save_pretrained` into an empty folder that somebody else makes durable."""
+        from safetensors.numpy import save
+
+        kinds = ["StaticEmbedding"] + ["Normalize"] * self.ends_normalized
+        disk.write_file(folder / _WEIGHTS, save({_TABLE: self.table}))
+        disk.write_file(folder / _TOKENIZER, self.text_tokenizer.json.encode())
+        if self.ends_normalized:
+            (folder / "1_Normalize").mkdir()
+        write_layout(folder, kinds, ["", "1_Normalize"][: len(kinds)], self.layout)
 
     def _vectors(self, texts: list[str], prompt: str, batch_size: int, bar: Bar) -> np.ndarray:
         vectors = np.zeros((len(texts), self.width), np.float32)
-        for row, encoding in enumerate(self._text_tokenizer.encode(texts)):
+        for row, encoding in enumerate(self.text_tokenizer.encode(texts)):
             vectors[row] = self._mean(encoding.ids)
         bar.advance(len(texts))
-        return normalized(vectors) if self._ends_normalized else vectors
+        return normalized(vectors) if self.ends_normalized else vectors
 
     def _mean(self, ids: list[int]) -> np.ndarray:
         if len(ids) <= _BLOCK:

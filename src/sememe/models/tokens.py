@@ -19,6 +19,7 @@ _CHARACTERS_PER_TOKEN = 16
 _MARGIN = 16
 # Offsets of a long text are found piece by piece: a piece needs a few hundred bytes a token while it is worked on.
 _PIECE = 1 << 16
+_PROBE = "a"
 
 
 class TextTokenizer:
@@ -83,6 +84,14 @@ class TextTokenizer:
         """Ids of a whole text, special tokens included, and their character spans, (0, 0) for special tokens."""
         encoding = self._whole.encode(text, add_special_tokens=self._add_special_tokens)
         return encoding.ids, encoding.offsets
+
+    @functools.cached_property
+    def around(self) -> tuple[list[int], list[int]]:
+        """The ids that the tokenizer puts before and after a text of its own."""
+        bare = self._whole.encode(_PROBE, add_special_tokens=False).ids
+        framed = self._whole.encode(_PROBE, add_special_tokens=self._add_special_tokens).ids
+        start = next(place for place in range(len(framed)) if framed[place : place + len(bare)] == bare)
+        return framed[:start], framed[start + len(bare) :]
 
     @functools.cached_property
     def _whole(self) -> Any:

@@ -22,6 +22,9 @@ from sememe.models.texts import batches
 from sememe.models.tokens import NO_LIMIT, TextTokenizer, as_batch
 from sememe.progress import Bar
 
+Rows = Sequence[Sequence[int]]
+"""Token ids, or token types, of several texts."""
+
 
 @final
 class TransformerEncoder(Encoder):
@@ -30,6 +33,8 @@ class TransformerEncoder(Encoder):
     Attributes:
         model: the Hugging Face module.
         tokenizer: the Hugging Face tokenizer it came with.
+        text_tokenizer: the same, as it cuts and frames texts for the model.
+        layout: its settings.
         pooling: how token vectors become one vector.
         heads: what follows the pooling.
 
@@ -50,8 +55,8 @@ class TransformerEncoder(Encoder):
         self.pooling = layout.pooling or _default_pooling(model.config)
         self.heads = tuple(heads)
         self.prompts, self.default_prompt_name = layout.prompts, layout.default_prompt_name
-        self._layout = layout
-        self._text_tokenizer = TextTokenizer(
+        self.layout = layout
+        self.text_tokenizer = TextTokenizer(
             _lower_cased(tokenizer.backend_tokenizer) if layout.lower_case else tokenizer.backend_tokenizer,
             layout.max_length or _max_length(tokenizer, model.config),
             side=tokenizer.truncation_side,
@@ -87,26 +92,56 @@ class TransformerEncoder(Encoder):
         )
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
-        return self._text_tokenizer.spans(text)
+        return self.text_tokenizer.spans(text)
 
     def save_pretrained(self, path: str | Path) -> None:
-        folders = [f"{place}_{head.kind}" for place, head in enumerate(self.heads, start=2)]
-        settings = {"max_seq_length": self._limit(), "do_lower_case": self._layout.lower_case}
         refuse_other_folder(Path(path))
-        with disk.new_folder(Path(path)) as folder, quiet():
+        with disk.new_folder(Path(path)) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of `save_pretrained` into an empty folder that somebody else makes durable."""
+        folders = [f"{place}_{head.kind}" for place, head in enumerate(self.heads, start=2)]
+        settings = {"max_seq_length": self._limit(), "do_lower_case": self.layout.lower_case}
+        with quiet():
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
-            disk.write_file(folder / TRANSFORMER_SETTINGS, artifact.dump_json(settings))
-            (folder / "1_Pooling").mkdir()
-            pooling = artifact.dump_json(self.pooling.config(int(self.model.config.hidden_size)))
-            disk.write_file(folder / "1_Pooling" / "config.json", pooling)
-            for name, head in zip(folders, self.heads, strict=True):
-                write_head(head, folder / name)
-            kinds = ["Transformer", "Pooling", *(head.kind for head in self.heads)]
-            write_layout(folder, kinds, ["", "1_Pooling", *folders], self._layout)
+        disk.write_file(folder / TRANSFORMER_SETTINGS, artifact.dump_json(settings))
+        (folder / "1_Pooling").mkdir()
+        pooling = artifact.dump_json(self.pooling.config(int(self.model.config.hidden_size)))
+        disk.write_file(folder / "1_Pooling" / "config.json", pooling)
+        for name, head in zip(folders, self.heads, strict=True):
+            write_head(head, folder / name)
+        kinds = ["Transformer", "Pooling", *(head.kind for head in self.heads)]
+        write_layout(folder, kinds, ["", "1_Pooling", *folders], self.layout)
+
+    def vectors_of(self, ids: Rows, types: Rows | None = None, *, skip: int = 0) -> np.ndarray:
+        """Vectors (n, width) of token ids, the special tokens among them; the first `skip` are not pooled."""
+        import torch
+
+        with torch.inference_mode():
+            vectors: np.ndarray = self.pooled(ids, types, skip=skip).float().cpu().numpy()
+        return vectors
+
+    def pooled(self, ids: Rows, types: Rows | None = None, *, skip: int = 0) -> Any:
+        """The same as a tensor, with its gradient."""
+        states, lengths = self.token_states(ids, types)
+        pooled = self.pooling(states, lengths, skip)
+        for head in self.heads:
+            pooled = head(pooled)
+        return pooled
+
+    def token_states(self, ids: Rows, types: Rows | None = None) -> tuple[Any, Any]:
+        """Token vectors (n, tokens, hidden size), with their gradient, and how many of each text are real (n,)."""
+        import torch
+
+        device = self.model.device
+        lengths = torch.tensor([len(row) for row in ids], device=device)
+        batch = torch.from_numpy(as_batch(ids, self.tokenizer.pad_token_id or 0)).to(device)
+        return self._states(batch, lengths, types), lengths
 
     def _vectors(self, texts: list[str], prompt: str, batch_size: int, bar: Bar) -> np.ndarray:
-        encodings = self._text_tokenizer.encode(texts)
+        encodings = self.text_tokenizer.encode(texts)
         ids = [encoding.ids for encoding in encodings]
         types = [encoding.type_ids for encoding in encodings] if self._takes_types else None
         skip = 0 if self.pooling.include_prompt else self._prompt_length(prompt)
@@ -114,7 +149,7 @@ class TransformerEncoder(Encoder):
 
         def fill(batch: list[int]) -> int:
             batch_types = None if types is None else [types[row] for row in batch]
-            vectors[batch] = self._forward([ids[row] for row in batch], batch_types, skip)
+            vectors[batch] = self.vectors_of([ids[row] for row in batch], batch_types, skip=skip)
             return len(batch)
 
         device = self.model.device
@@ -122,20 +157,7 @@ class TransformerEncoder(Encoder):
             bar.advance(n_done)
         return vectors
 
-    def _forward(self, ids: list[list[int]], types: list[list[int]] | None, skip: int) -> np.ndarray:
-        import torch
-
-        device = self.model.device
-        lengths = torch.tensor([len(row) for row in ids], device=device)
-        batch = torch.from_numpy(as_batch(ids, self.tokenizer.pad_token_id or 0)).to(device)
-        with torch.inference_mode():
-            pooled = self.pooling(self._states(batch, lengths, types), lengths, skip)
-            for head in self.heads:
-                pooled = head(pooled)
-            vectors: np.ndarray = pooled.float().cpu().numpy()
-        return vectors
-
-    def _states(self, batch: Any, lengths: Any, types: list[list[int]] | None) -> Any:
+    def _states(self, batch: Any, lengths: Any, types: Rows | None) -> Any:
         """Token vectors (texts, tokens, width) of right-padded ids."""
         import torch
 
@@ -153,17 +175,17 @@ class TransformerEncoder(Encoder):
         """How many leading tokens belong to the prompt: all that it has alone, less one closing special token."""
         if not prompt:
             return 0
-        ids = self._text_tokenizer.encode([prompt])[0].ids
+        ids = self.text_tokenizer.encode([prompt])[0].ids
         return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
 
     def _room(self) -> int:
-        if self._text_tokenizer.max_length == NO_LIMIT:
+        if self.text_tokenizer.max_length == NO_LIMIT:
             return NO_LIMIT
-        longest_prompt = max((self._text_tokenizer.count(prompt) for prompt in self.prompts.values()), default=0)
-        return max(1, self._text_tokenizer.max_length - self._text_tokenizer.n_special - longest_prompt)
+        longest_prompt = max((self.text_tokenizer.count(prompt) for prompt in self.prompts.values()), default=0)
+        return max(1, self.text_tokenizer.max_length - self.text_tokenizer.n_special - longest_prompt)
 
     def _limit(self) -> int | None:
-        limit = self._text_tokenizer.max_length
+        limit = self.text_tokenizer.max_length
         return None if limit == NO_LIMIT else limit
 
 

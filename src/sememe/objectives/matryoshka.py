@@ -18,6 +18,7 @@ from sememe import artifact
 from sememe.errors import ArtifactError, InputError, NotFittedError
 from sememe.extras import require
 from sememe.models.encoder import normalized
+from sememe.objectives.info_nce import dot_scores, info_nce
 from sememe.progress import progress
 
 KIND = "matryoshka-adapter"
@@ -100,16 +101,9 @@ def matryoshka_pair_loss(
     total: Any = 0.0
     for m in _drawn(sizes, n_dims_per_step, generator):
         cut_a, cut_b = functional.normalize(a[:, :m], dim=1), functional.normalize(b[:, :m], dim=1)
-        loss = info_nce(cut_a, cut_b, scale) if inner is None else inner(cut_a, cut_b)
+        loss = info_nce(scale * dot_scores(cut_a, cut_b), 1.0) if inner is None else inner(cut_a, cut_b)
         total = total + of_size[m] * loss
     return total
-
-
-def info_nce(a: Any, b: Any, scale: float = 20.0) -> Any:
-    """Cross-entropy of finding row i of `b` (n, m) by row i of `a` (n, m) among all rows of `b`; unit rows."""
-    torch = require("torch", "models")
-    labels = torch.arange(len(a), device=a.device)
-    return torch.nn.functional.cross_entropy(scale * (a @ b.T), labels)
 
 
 def check_dims(dims: Sequence[int], width: int | None = None) -> tuple[int, ...]:

@@ -17,14 +17,14 @@ import numpy as np
 
 from sememe.corpus import read
 from sememe.errors import InputError
+from sememe.evaluation.collection import read_collection
+from sememe.evaluation.metrics import DEFAULT_METRICS, Comparison, Run, compare, evaluate_run, query_metrics
+from sememe.evaluation.runs import write_run
 from sememe.models import Encoder
 from sememe.progress import track
-from sememe.search.collection import read_collection
 from sememe.search.index import Index
-from sememe.search.metrics import DEFAULT_METRICS, Comparison, Run, compare, evaluate_run, query_metrics
 from sememe.search.opening import open_index
 from sememe.search.pipeline import Pipeline, Ranker, parse_pipeline, ranker_of
-from sememe.search.runs import write_run
 
 if TYPE_CHECKING:
     from sememe.search.multi_vector import MultiVectorIndex

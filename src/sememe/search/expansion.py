@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sememe.errors import InputError
+from sememe.lexical.bm25 import Lexical
+from sememe.lexical.words import tokenizer
 from sememe.search.fusion import top_items
-from sememe.search.lexical import Lexical
-from sememe.search.words import tokenizer
 
 _MIN_LETTERS, _MAX_LETTERS = 2, 20
 
@@ -111,7 +111,7 @@ def score_words(lexical: Lexical, weights: Mapping[str, float]) -> np.ndarray:
 
     Args:
         lexical: the lexical part.
-        weights: by stem, as `sememe.search.words.tokenizer` gives them.
+        weights: by stem, as `sememe.lexical.words.tokenizer` gives them.
 
     """
     scores = np.zeros(lexical.n_documents, np.float32)

@@ -15,10 +15,10 @@ import numpy as np
 
 from sememe.bank import Bank
 from sememe.errors import InputError
+from sememe.evaluation.metrics import Comparison, compare, evaluate_run, query_metrics
 from sememe.objectives.contrastive_fitting import ContrastiveConfig, Fitted, Space, fit_contrastive
 from sememe.search.coarse.product import ProductCodes, ProductQuantizer
 from sememe.search.dense import Ranking, rank_exact, rescore
-from sememe.search.metrics import Comparison, compare, evaluate_run, query_metrics
 
 if TYPE_CHECKING:
     from sememe.search.index import Index

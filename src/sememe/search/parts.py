@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from sememe.lexical.bm25 import Lexical
 from sememe.search.coarse.kinds import CODES, LEARNED, CoarseName, parse_coarse
 from sememe.search.generation import Generation
 from sememe.search.learned_stage import Learned, has_learned, load_learned
-from sememe.search.lexical import Lexical
 from sememe.search.manifest import Manifest
 from sememe.search.shortlist import Shortlist, measured_path
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sememe.search.words import tokenizer
+from sememe.lexical.words import tokenizer
 
 EXCERPT_CHARACTERS = 380
 _WORD = re.compile(r"\w+")

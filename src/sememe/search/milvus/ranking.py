@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sememe.errors import InputError
+from sememe.lexical.words import tokenizer
 from sememe.search.dense import TOLERANCE, rescore
 from sememe.search.filters import Filter, matches
 from sememe.search.fusion import reciprocal_rank_fusion
@@ -31,7 +32,6 @@ from sememe.search.milvus.rows import (
 )
 from sememe.search.milvus.schema import BM25, K1, Card
 from sememe.search.stages import Clock, StageReport
-from sememe.search.words import tokenizer
 
 FUSION_DEPTH = 100  # as for an index on disk
 MOST_ANSWER_BYTES = 32 << 20

@@ -15,9 +15,9 @@ import numpy as np
 
 from sememe.corpus import Document, Window
 from sememe.errors import ArtifactError, InputError
+from sememe.lexical.words import tokenizer
 from sememe.search.milvus.expressions import FIELDS, SHAPES, filterable
 from sememe.search.passages import content
-from sememe.search.words import tokenizer
 
 KEY, ORDER, DENSE = "key", "order", "dense"
 DOCUMENT, DIGEST = "document", "digest"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sememe import artifact
-from sememe.search.words import tokenizer
+from sememe.lexical.words import tokenizer
 
 KIND = "lexical"
 WORDS = "words.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from sememe import disk
 from sememe.corpus.streams import open_utf8
 from sememe.errors import InputError
-from sememe.search.metrics import Run, ranking
+from sememe.evaluation.metrics import Run, ranking
 
 N_FIELDS = 6
 

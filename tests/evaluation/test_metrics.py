@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, nDCG
 
 from sememe.errors import InputError
-from sememe.search.metrics import compare, evaluate_run, query_metrics, ranking
+from sememe.evaluation.metrics import compare, evaluate_run, query_metrics, ranking
 
 DEPTHS = (1, 3, 10, 100)
 NAMES = {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sememe.corpus import read
 from sememe.errors import InputError
-from sememe.search.runs import lines_of_fields
+from sememe.evaluation.runs import lines_of_fields
 
 _HINT = "A line must be: QUERY-ID tab DOCUMENT-ID tab SCORE"
 

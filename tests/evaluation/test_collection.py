@@ -8,7 +8,7 @@ import json
 import pytest
 
 from sememe.errors import InputError
-from sememe.search.collection import read_collection, read_qrels
+from sememe.evaluation.collection import read_collection, read_qrels
 
 QUERIES = [{"_id": "1", "text": "one", "metadata": {}}, {"_id": "2", "text": "two"}, {"_id": "3", "text": "three"}]
 HEADER = "query-id\tcorpus-id\tscore\n"

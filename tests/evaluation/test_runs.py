@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ir_measures import nDCG
 
 from sememe.errors import InputError
-from sememe.search.metrics import evaluate_run
-from sememe.search.runs import read_run, write_run
+from sememe.evaluation.metrics import evaluate_run
+from sememe.evaluation.runs import read_run, write_run
 
 IDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=5).filter(
     lambda text: text.split() == [text]

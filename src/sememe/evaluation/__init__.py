@@ -1,0 +1,1 @@
+"""How well rankings answer queries: metrics, run files, and test collections in the BEIR layout."""

@@ -1,0 +1,1 @@
+"""Searching by words: cutting texts into stems, and BM25."""

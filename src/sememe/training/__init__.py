@@ -1,0 +1,1 @@
+"""The training loop, and what an objective brings to it."""

@@ -1,0 +1,244 @@
+"""Training an encoder on a corpus, from the documents to a saved folder with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sememe import artifact, disk
+from sememe.artifact import CARD
+from sememe.corpus import Document
+from sememe.errors import InputError
+from sememe.lock import WriterLock
+from sememe.models.layout import refuse_other_folder
+from sememe.models.trainable import EncoderChanges, TrainableEncoder
+from sememe.training.checkpoint import LOG, SECONDS, is_checkpoint, log_bytes, remove_work
+from sememe.training.config import TrainingConfig
+from sememe.training.held_out import HeldOut, split
+from sememe.training.loop import Trained, train
+from sememe.training.model_card import README, model_card
+from sememe.training.objective import Objective
+from sememe.training.plan import Plan, plan_training
+from sememe.training.search_task import ByQuery, SearchTask
+from sememe.training.verdict import Verdict, judge, no_verdict
+
+KIND = "trained-encoder"
+
+
+@dataclass(frozen=True)
+class TrainedEncoder:
+    """A trained encoder on disk.
+
+    Attributes:
+        path: its folder: `Encoder.load` and sentence-transformers load it.
+        card: what made it, and how it measured.
+        verdict: how it compares with its start on held-out texts.
+        collections: the same on test collections, by name.
+
+    """
+
+    path: Path
+    card: Mapping[str, Any]
+    verdict: Verdict
+    collections: Mapping[str, Verdict] = field(default_factory=dict)
+
+
+def train_encoder(
+    start: str | Path | TrainableEncoder,
+    documents: Iterable[Document],
+    objective: Objective,
+    path: str | Path,
+    config: TrainingConfig | None = None,
+    *,
+    changes: EncoderChanges | None = None,
+    collections: Sequence[str | Path] = (),
+    resume: bool = False,
+    **options: Any,
+) -> TrainedEncoder:
+    """Train an encoder and save it.
+
+    Args:
+        start: what `Encoder.load` takes, or an encoder that was made trainable.
+        documents: the corpus; can be iterated again.
+        objective: what to learn.
+        path: the folder to write.
+        config: how to train.
+        changes: what to change on the encoder first.
+        collections: test collections in the BEIR layout, to measure start and result on.
+        resume: go on with a run that was stopped.
+        options: fields of `TrainingConfig`, instead of a whole one.
+
+    Raises:
+        InputError: the documents or the options cannot be used.
+        ModelError: there is no such encoder, or training has left the finite numbers.
+        ArtifactError: `path` holds something else, or there is a stopped run of other options.
+
+    """
+    encoder = start if isinstance(start, TrainableEncoder) else TrainableEncoder.load(start, changes)
+    config = config or TrainingConfig(**options)
+    with EncoderTraining(encoder, documents, objective, path, config, collections=collections, resume=resume) as job:
+        return job.run()
+
+
+class EncoderTraining:
+    """A run of `train_encoder` in its parts: what it would cost, and the run itself.
+
+    Beside the folder that it writes there is `NAME.training` while it runs: the checkpoint, the log, the token ids. It
+    is removed when the result is saved.
+
+    Attributes:
+        encoder: what is trained.
+        objective: what it learns.
+        data: the batches.
+        held_out: the texts that measure it; None when the corpus is too small.
+        collections: the test collections, by name.
+
+    """
+
+    def __init__(
+        self,
+        encoder: TrainableEncoder,
+        documents: Iterable[Document],
+        objective: Objective,
+        path: str | Path,
+        config: TrainingConfig,
+        *,
+        collections: Sequence[str | Path] = (),
+        resume: bool = False,
+        language: str = "english",
+    ) -> None:
+        self.encoder, self.objective, self.config = encoder, objective, config
+        self._path, self._language = Path(path), language
+        self._work = work_folder(self._path)
+        refuse_other_folder(self._path)
+        _check_resume(self._work, resume)
+        disk.make_folder(self._work)
+        self._lock = WriterLock(self._work)
+        try:
+            parts = split(documents, config.held_out, config.seed, objective.question)
+            objective.prepare(encoder, config.batch_size, config.seed)
+            self.held_out: HeldOut | None = parts.held_out
+            self.collections = {Path(folder).resolve().name: SearchTask.read(folder) for folder in collections}
+            self.data = objective.data(parts.train, encoder, config.batch_size, config.seed, self._work)
+            self._corpus = {"documents": parts.documents, "repeated": parts.duplicates}
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another run use the folders; what has no checkpoint is removed."""
+        self._lock.release()
+        if not is_checkpoint(self._work / "checkpoint"):
+            remove_work(self._work)
+
+    def plan(self) -> Plan:
+        """What the run would cost."""
+        times = len(self.config.check_steps) + 2
+        tasks = dict.fromkeys(self.collections.values(), 2)
+        tasks |= {self.held_out.task: times} if self.held_out is not None else {}
+        return plan_training(self.encoder, self.objective, self.data, self.config, tasks, folder=self._work)
+
+    def run(self, *, seconds: float = SECONDS) -> TrainedEncoder:
+        """Train, measure and save.
+
+        Args:
+            seconds: between checkpoints, at least.
+
+        Raises:
+            ModelError: training has left the finite numbers.
+            ArtifactError: the checkpoint is of another run, or the result cannot be written.
+
+        """
+        begun = self.encoder.encoder
+        origin = {"name": begun.name, "fingerprint": begun.fingerprint}
+        start = self._measure()
+        trained = train(
+            self.encoder,
+            self.objective,
+            self.data,
+            self.config,
+            check=self._check if self.held_out is not None else None,
+            work=self._work,
+            seconds=seconds,
+        )
+        verdicts = self._judge(start, self._measure())
+        verdict = verdicts.pop("", no_verdict())
+        card = self._card(origin, trained, verdict, verdicts)
+        files = {
+            CARD: artifact.seal(KIND, card),
+            LOG: log_bytes(trained.log),
+            README: model_card(card).encode(),
+        }
+        self.encoder.save(self._path, files)
+        remove_work(self._work)
+        return TrainedEncoder(self._path, card, verdict, verdicts)
+
+    @property
+    def _tasks(self) -> dict[str, SearchTask]:
+        """All that is measured, by name; the held-out texts have none."""
+        return {**({} if self.held_out is None else {"": self.held_out.task}), **self.collections}
+
+    def _measure(self) -> dict[str, ByQuery]:
+        return {name: task.dense(self.encoder.encoder) for name, task in self._tasks.items()}
+
+    def _check(self, step: int) -> float:
+        assert self.held_out is not None
+        return self.held_out.choosing(self.held_out.task.dense(self.encoder.encoder))
+
+    def _judge(self, start: Mapping[str, ByQuery], trained: Mapping[str, ByQuery]) -> dict[str, Verdict]:
+        found = {}
+        for name, task in self._tasks.items():
+            systems = [start[name], trained[name], task.bm25(self._language)]
+            if not name and self.held_out is not None:
+                systems = [self.held_out.reporting(system) for system in systems]
+            found[name] = judge(*systems, on=f"queries of {name}" if name else "held-out questions")
+        return found
+
+    def _card(
+        self, start: Mapping[str, Any], trained: Trained, verdict: Verdict, collections: Mapping[str, Verdict]
+    ) -> dict[str, Any]:
+        last = trained.log[-max(1, len(trained.log) // 10) :]
+        return {
+            "start": dict(start),
+            "objective": self.objective.card(),
+            "training": asdict(self.config),
+            "data": {
+                **self._corpus,
+                **self.data.about,
+                "held_out": 0 if self.held_out is None else len(self.held_out.task),
+            },
+            "steps": trained.steps,
+            "kept_step": trained.kept_step,
+            "checks": {str(step): value for step, value in trained.checks.items()},
+            "loss": {"first": trained.log[0]["loss"], "last": sum(row["loss"] for row in last) / len(last)},
+            "width": self.encoder.width,
+            "similarity": self.encoder.similarity,
+            "evaluation": verdict.as_dict(),
+            "collections": {name: found.as_dict() for name, found in collections.items()},
+        }
+
+
+def work_folder(path: Path) -> Path:
+    """Where a run keeps what it needs while it runs."""
+    return path.with_name(f"{path.name}.training")
+
+
+def _check_resume(work: Path, resume: bool) -> None:
+    stopped = is_checkpoint(work / "checkpoint")
+    if stopped and not resume:
+        raise InputError(
+            "there is a run that was stopped",
+            where=str(work),
+            hint="Go on with it with --resume (in Python: resume=True), or remove the folder",
+        )

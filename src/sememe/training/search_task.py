@@ -1,0 +1,88 @@
+"""A search task: queries, texts and judgements, and how well an encoder or BM25 does it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from sememe.corpus import read
+from sememe.errors import ModelError
+from sememe.evaluation.collection import read_collection
+from sememe.evaluation.metrics import Qrels, query_metrics
+from sememe.lexical.bm25 import Lexical
+from sememe.models.encoder import Encoder
+
+METRICS = ("ndcg@10", "recall@100")
+DEPTH = 100
+_QUERIES_AT_ONCE = 256
+
+ByQuery = Mapping[str, Mapping[str, float]]
+"""Metric -> query id -> value."""
+
+
+class SearchTask:
+    """Queries that some of the texts answer.
+
+    Args:
+        queries: query id -> text.
+        texts: document id -> text.
+        qrels: the judgements.
+
+    """
+
+    def __init__(self, queries: Mapping[str, str], texts: Mapping[str, str], qrels: Qrels) -> None:
+        self.queries, self.texts, self.qrels = queries, texts, qrels
+        self._documents = list(texts)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """A test collection in the BEIR layout.
+
+        Raises:
+            InputError: a file is missing or damaged.
+
+        """
+        queries, qrels = read_collection(folder)
+        return cls(queries, {document.id: document.content for document in read(folder)}, qrels)
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def dense(self, encoder: Encoder) -> ByQuery:
+        """The metrics of every query when an encoder searches, by the inner product of its vectors.
+
+        Raises:
+            ModelError: its vectors are not finite numbers.
+
+        """
+        queries = encoder.encode_query(list(self.queries.values()))
+        texts = encoder.encode_document(list(self.texts.values()))
+        if not (np.isfinite(queries).all() and np.isfinite(texts).all()):
+            raise ModelError("the encoder's vectors are not finite numbers", where=encoder.name)
+        parts = np.array_split(queries, max(1, -(-len(queries) // _QUERIES_AT_ONCE)))
+        return self._metrics(row for part in parts for row in part @ texts.T)
+
+    def bm25(self, language: str = "english") -> ByQuery:
+        """The metrics of every query when BM25 searches."""
+        words = Lexical.fit(self.texts.values(), language)
+        return self._metrics(words.score(query) for query in self.queries.values())
+
+    def estimate(self, encoder: Encoder, n: int) -> float:
+        """Seconds that `dense` would take, from timing `n` texts."""
+        texts = list(self.texts.values())
+        probe = texts[:: max(1, len(texts) // n)][:n]
+        started = time.perf_counter()
+        encoder.encode_document(probe)
+        return (time.perf_counter() - started) * len(texts) / len(probe)
+
+    def _metrics(self, rows: Iterable[np.ndarray]) -> ByQuery:
+        """From the scores of all texts, a row a query."""
+        run = {}
+        for query, scores in zip(self.queries, rows, strict=True):
+            best = np.argsort(-scores, kind="stable")[:DEPTH]
+            run[query] = {self._documents[place]: float(scores[place]) for place in best}
+        return query_metrics(run, self.qrels, METRICS)

@@ -1,0 +1,295 @@
+"""From a corpus to a folder: what sentence-transformers makes of it, what is measured, and what survives a kill."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_training import assert_same_bits, config, documents, small_encoder, static_folder, weights_of
+
+torch = pytest.importorskip("torch")
+
+from faults import contents, count_points, killed_at, leftovers  # noqa: E402
+from sememe import Encoder, artifact  # noqa: E402
+from sememe.corpus import Corpus, Document  # noqa: E402
+from sememe.errors import ArtifactError, InputError, LockedError  # noqa: E402
+from sememe.models.lora import LoraConfig  # noqa: E402
+from sememe.models.scratch import ScratchConfig, encoder_from_scratch  # noqa: E402
+from sememe.models.trainable import EncoderChanges, as_trainable  # noqa: E402
+from sememe.objectives.contriever import Contriever  # noqa: E402
+from sememe.objectives.nested import Nested  # noqa: E402
+from sememe.training import encoders  # noqa: E402
+from sememe.training.encoders import EncoderTraining, train_encoder, work_folder  # noqa: E402
+from sememe.training.verdict import judge  # noqa: E402
+
+TEXTS = ["taaa tab caca cb.", "", "cc", *(each.content for each in documents(8, seed=3))]
+
+
+def many(n: int = 150) -> list[Document]:
+    """Enough documents to hold some out."""
+    return documents(n, words=48)
+
+
+def trained(folder: Path, encoder=None, *, texts=None, objective=None, **options):
+    corpus = Corpus.from_documents(texts or documents())
+    return train_encoder(encoder or small_encoder(), corpus, objective or Contriever(), folder, config(**options))
+
+
+def changed(**changes):
+    return as_trainable(small_encoder().encoder, EncoderChanges(**changes))
+
+
+KINDS = {
+    "plain": small_encoder,
+    "dot": lambda: changed(normalize=False),
+    "dense": lambda: changed(dense=8),
+    "bag of words": lambda: small_encoder(layers=0),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sentence_transformers_loads_it_and_gives_the_same_vectors(tmp_path, kind):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    encoder = KINDS[kind]()
+    before = encoder.encoder.encode(TEXTS)
+    trained(tmp_path / "out", encoder)
+    peer = sentence_transformers.SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    ours, theirs = Encoder.load(tmp_path / "out").encode(TEXTS), peer.encode(TEXTS)
+    assert np.abs(ours - theirs).max() < 1e-5
+    assert np.abs(ours - encoder.encoder.encode(TEXTS)).max() < 1e-6
+    assert np.abs(ours - before).max() > 1e-3
+    assert peer.similarity_fn_name == encoder.similarity == ("dot" if kind == "dot" else "cosine")
+    lengths = np.linalg.norm(ours[[bool(text) for text in TEXTS]], axis=1)
+    assert (np.abs(lengths - 1).max() < 1e-5) == (kind != "dot")
+    assert ours.shape[1] == (8 if kind == "dense" else 16)
+
+
+def test_low_rank_adapters_are_merged_into_plain_weights(tmp_path):
+    pytest.importorskip("peft", reason="needs the package peft (the train extra)")
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    plain = weights_of(small_encoder())
+    encoder = changed(lora=LoraConfig(rank=2))
+    numbers = sum(weight.numel() for weight in encoder.parameters().values())
+    assert numbers < 0.2 * encoder.count_parameters()
+    assert all("lora" in name for name in encoder.parameters())
+    trained(tmp_path / "out", encoder, learning_rate=0.05)
+    peer = sentence_transformers.SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    ours = Encoder.load(tmp_path / "out").encode(TEXTS)
+    assert np.abs(ours - peer.encode(TEXTS)).max() < 1e-5
+    assert np.abs(ours - encoder.encoder.encode(TEXTS)).max() < 1e-5
+    merged = weights_of(as_trainable(Encoder.load(tmp_path / "out")))
+    changes = {name: np.abs(merged[name] - plain[name]).max() for name in plain}
+    assert any(change > 1e-3 for name, change in changes.items() if "query.weight" in name)
+    assert all(change == 0 for name, change in changes.items() if "embeddings" in name or "bias" in name)
+
+
+@pytest.mark.parametrize("normalize", [None, True])
+def test_static_vectors_are_trained_too(tmp_path, normalize):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    encoder = as_trainable(Encoder.load(static_folder(tmp_path / "static")), EncoderChanges(normalize=normalize))
+    objective = Contriever(queue=16, momentum=0.9, temperature=0.05 if normalize else 1.0)
+    trained(tmp_path / "out", encoder, objective=objective, learning_rate=0.01)
+    peer = sentence_transformers.SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    texts = [text for text in TEXTS if text]
+    ours = Encoder.load(tmp_path / "out").encode(texts)
+    assert np.abs(ours - peer.encode(texts)).max() < 1e-5
+    assert np.abs(ours - encoder.encoder.encode(texts)).max() < 1e-6
+    assert peer.similarity_fn_name == ("cosine" if normalize else "dot")
+    with pytest.raises(InputError, match="neither a dense layer nor adapters"):
+        as_trainable(encoder.encoder, EncoderChanges(dense=4))
+
+
+def test_equal_runs_write_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        trained(tmp_path / name, texts=many(), objective=Nested(Contriever(queue=16), [4]))
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert not work_folder(tmp_path / "a").exists()
+
+
+def test_the_card_says_what_made_it_and_how_it_measured(tmp_path):
+    encoder = small_encoder()
+    fingerprint = encoder.encoder.fingerprint
+    texts = [*many(), Document("twice", many()[0].text), Document("short", "c")]
+    done = trained(tmp_path / "out", encoder, texts=texts, held_out=25, checks=2)
+    card = artifact.unseal(tmp_path / "out", encoders.KIND)
+    assert {name: card[name] for name in done.card} == json.loads(json.dumps(done.card))
+    assert card["start"] == {"name": "scratch", "fingerprint": fingerprint}
+    assert card["objective"]["name"] == "contriever"
+    assert card["objective"]["temperature"] == 0.05
+    counts = {"documents": 152, "repeated": 1, "held_out": 25, "trained_on": 125, "too_short": 1}
+    assert {name: card["data"][name] for name in counts} == counts
+    assert list(card["checks"]) == ["3", "6"]
+    assert card["kept_step"] in (3, 6)
+    table = card["evaluation"]["table"]
+    assert set(table) == {"BM25", "start", "trained"}
+    assert all(set(row) == {"ndcg@10", "recall@100"} for row in table.values())
+    assert card["evaluation"]["questions"] == 12
+    rows = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 7))
+    readme = (tmp_path / "out" / "README.md").read_text()
+    for sentence in card["evaluation"]["words"]:
+        assert sentence in readme
+
+
+def test_what_is_held_out_is_never_trained_on(tmp_path):
+    corpus = Corpus.from_documents(many())
+    with EncoderTraining(small_encoder(), corpus, Contriever(), tmp_path / "out", config(held_out=25)) as job:
+        held_out = set(job.held_out.task.queries)
+        drawn = {document for number in range(60) for document in job.data.batch(number).documents}
+        assert len(held_out) == 25
+        assert held_out.isdisjoint(drawn)
+        assert held_out | drawn == {each.id for each in corpus}
+
+
+def test_planning_costs_little_and_changes_nothing(tmp_path):
+    encoder = small_encoder()
+    before = weights_of(encoder)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    corpus = Corpus.from_documents(many())
+    objective = Contriever(queue=16)
+    with EncoderTraining(encoder, corpus, objective, tmp_path / "out", config(held_out=25)) as job:
+        keys = objective.queue.keys.clone()
+        plan = job.plan()
+        assert torch.equal(objective.queue.keys, keys)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same_bits(before, weights_of(encoder))
+    assert all(weight.grad is None for weight in encoder.module.parameters())
+    assert plan.trained == encoder.count_parameters()
+    assert plan.examples == 48
+    assert plan.train_seconds > 0
+    assert plan.measure_seconds > 0
+    assert plan.memory_bytes > 16 * plan.trained
+    assert not work_folder(tmp_path / "out").exists()  # nothing was begun
+
+
+def test_gradient_caching_needs_less_memory(tmp_path):
+    plans = {}
+    for chunk in (0, 4):
+        corpus = Corpus.from_documents(documents())
+        settings = config(batch_size=32, chunk=chunk)
+        with EncoderTraining(small_encoder(), corpus, Contriever(), tmp_path / "out", settings) as job:
+            plans[chunk] = job.plan().memory_bytes
+    assert plans[4] < plans[0]
+
+
+def test_a_corpus_that_is_too_small_to_hold_out_gets_no_verdict(tmp_path):
+    done = trained(tmp_path / "out")
+    assert done.verdict.is_better is None
+    assert done.verdict.words[0].startswith("No verdict")
+    assert done.card["kept_step"] == 6
+
+
+def by_query(values) -> dict:
+    rng = np.random.default_rng(0)
+    noisy = {f"q{n}": float(np.clip(values + 0.05 * rng.standard_normal(), 0, 1)) for n in range(60)}
+    return {"ndcg@10": noisy, "recall@100": {name: min(1.0, value + 0.1) for name, value in noisy.items()}}
+
+
+def test_the_verdict_says_better_worse_or_no_difference():
+    better = judge(by_query(0.5), by_query(0.6), by_query(0.55))
+    assert (better.is_better, better.words[0][:6]) == (True, "Better")
+    assert better.words[1].startswith("Ahead of BM25")
+    worse = judge(by_query(0.6), by_query(0.5), by_query(0.7))
+    assert worse.is_better is False
+    assert worse.words[0].startswith("WORSE than the start")
+    assert worse.words[1].startswith("BM25 stays ahead (")
+    same = judge(by_query(0.6), by_query(0.6), by_query(0.6))
+    assert same.is_better is None
+    assert same.words[0].startswith("NO DIFFERENCE")
+    wide = by_query(0.5)
+    wide["recall@100"] = dict.fromkeys(wide["recall@100"], 1.0)
+    assert "use both, --mode hybrid" in judge(by_query(0.5), wide, by_query(0.6)).words[1]
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([], "there are no documents"),
+        ([Document("a", "taa tab tac")], "there is one document"),
+        ([Document(f"d{n}", "taa tab  tac") for n in range(30)], "all 30 documents have the same text"),
+    ],
+    ids=["none", "one", "the same"],
+)
+def test_a_corpus_that_nothing_can_be_learned_from_is_refused(tmp_path, texts, message):
+    with pytest.raises(InputError, match=message):
+        train_encoder(small_encoder(), texts, Contriever(), tmp_path / "out", config())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_something_else_is_not_replaced_and_nothing_is_spent(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(ArtifactError, match="not an encoder's folder"):
+        trained(tmp_path / "out")
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
+
+
+def test_two_runs_of_one_folder_do_not_mix(tmp_path):
+    corpus = Corpus.from_documents(documents())
+    with (
+        EncoderTraining(small_encoder(), corpus, Contriever(), tmp_path / "out", config()),
+        pytest.raises(LockedError, match="is being written by pid"),
+    ):
+        trained(tmp_path / "out")
+
+
+def test_a_stopped_run_is_not_begun_again_by_accident_and_goes_on_to_the_same_bytes(tmp_path):
+    trained(tmp_path / "whole", texts=many(), objective=Contriever(queue=16))
+
+    class Stopping(Contriever):
+        def before_step(self, step):
+            if step == 4:
+                raise KeyboardInterrupt
+            super().before_step(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "out", texts=many(), objective=Stopping(queue=16))
+    assert work_folder(tmp_path / "out").is_dir()
+    with pytest.raises(InputError, match=r"a run that was stopped.*--resume"):
+        trained(tmp_path / "out", texts=many(), objective=Contriever(queue=16))
+    train_encoder(small_encoder(), many(), Contriever(queue=16), tmp_path / "out", config(), resume=True)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert not work_folder(tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_killed_at_every_write_the_result_is_whole_and_the_run_goes_on(tmp_path):
+    """Also between saving the result and removing the checkpoint."""
+
+    def work() -> None:
+        corpus = Corpus.from_documents(documents())
+        job = EncoderTraining(
+            small_encoder(), corpus, Contriever(), tmp_path / "out", config(steps=2, checks=1), resume=True
+        )
+        with job:
+            job.run(seconds=0.0)
+
+    points = count_points(work)
+    whole = contents(tmp_path / "out")
+    assert points > 30
+    for point in range(1, points + 1):
+        shutil.rmtree(tmp_path / "out")
+        assert killed_at(point, work)
+        if (tmp_path / "out").exists():
+            assert contents(tmp_path / "out") == whole
+        work()
+        assert contents(tmp_path / "out") == whole, point
+        assert not leftovers(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_weights_from_scratch_depend_on_texts_and_seed_only():
+    texts = [each.content for each in documents()]
+    size = ScratchConfig(layers=1, hidden=16, heads=2, vocabulary=200, positions=40)
+    first, second = (as_trainable(encoder_from_scratch(texts, size)) for _ in range(2))
+    assert first.encoder.fingerprint == second.encoder.fingerprint
+    assert_same_bits(weights_of(first), weights_of(second))
+    assert first.encoder.fingerprint != small_encoder(seed=1).encoder.fingerprint
+    with pytest.raises(InputError, match="no words"):
+        encoder_from_scratch(["", "  "], size)
+    with pytest.raises(InputError, match="multiple of heads"):
+        ScratchConfig(hidden=10, heads=3)
