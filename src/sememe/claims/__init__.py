@@ -28,6 +28,7 @@ CLAIMS = {
     "explained_search": "sememe.claims.explained_search",
     "p01_atoms": "sememe.claims.p01_atoms",
     "p09_matryoshka": "sememe.claims.p09_matryoshka",
+    "p10_dense_retrieval": "sememe.claims.p10_dense_retrieval",
     "p12_bidr": "sememe.claims.p12_bidr",
     "p17_ance_prf": "sememe.claims.p17_ance_prf",
     "p20_binary_codes": "sememe.claims.p20_binary_codes",
