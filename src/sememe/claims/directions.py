@@ -19,14 +19,9 @@ def random_directions(n: int, dimensions: int, random_state: int = 0) -> np.ndar
 
 def kmeans_directions(X: np.ndarray, n: int, random_state: int = 0) -> np.ndarray:
     """From the mean of vectors (n_rows, d) towards their k-means centroids; (n, d), unit norm."""
-    import faiss
+    from sememe.search.centroids import kmeans_centroids
 
-    centred = np.ascontiguousarray(X - X.mean(axis=0), np.float32)
-    kmeans = faiss.Kmeans(
-        centred.shape[1], n, niter=25, seed=random_state, min_points_per_centroid=1, max_points_per_centroid=1 << 20
-    )
-    kmeans.train(centred)
-    return _unit(np.asarray(kmeans.centroids, np.float64))
+    return _unit(kmeans_centroids(X - X.mean(axis=0), n, iterations=25, random_state=random_state).astype(np.float64))
 
 
 def keep_largest(codes: np.ndarray, k: int) -> np.ndarray:

@@ -11,12 +11,12 @@ import numpy as np
 from sememe import disk
 from sememe.errors import ArtifactError
 from sememe.search.generation import Generation
-from sememe.search.manifest import Manifest
+from sememe.search.manifest import Config, Kind, Manifest
 
 COPIED_AT_ONCE = 4096
 
 
-def create(path: Path, manifest: Manifest, *, resume: bool) -> Generation:
+def create(path: Path, manifest: Manifest[Config], *, resume: bool) -> Generation:
     """Make the first generation of a new index, open for writing.
 
     Args:
@@ -38,11 +38,12 @@ def create(path: Path, manifest: Manifest, *, resume: bool) -> Generation:
     provenance = {
         "model": manifest.encoder["name"],
         "model_fingerprint": manifest.encoder["fingerprint"],
-        "site": "pooled",
+        "site": manifest.kind.site,
         "corpus": manifest.corpus,
     }
+    folder, dtype, extras = manifest.folder(path), manifest.config.dtype, manifest.kind.extras
     dimensions: int = manifest.encoder["dimensions"]
-    generation = Generation.create(manifest.folder(path), dimensions, manifest.config.dtype, provenance)
+    generation = Generation.create(folder, dimensions, dtype, provenance, extras)
     manifest.write(path)
     return generation
 
@@ -52,22 +53,18 @@ def is_unborn(path: Path) -> bool:
     return all(child.name.startswith((".", "g0")) for child in list(path.iterdir()))
 
 
-def resume(path: Path, wanted: Manifest) -> tuple[Manifest, Generation]:
+def resume(path: Path, wanted: Manifest[Config]) -> tuple[Manifest[Config], Generation]:
     """Open an index for writing, if it was made as `wanted` says.
 
     Raises:
         ArtifactError: it was made differently; the message names what differs.
     """
-    found, generation = open_folder(path, writable=True)
-    differing = [
-        f"{name} was {old!r} and is now {new!r}"
-        for name, old, new in [
-            ("encoder", found.encoder["fingerprint"], wanted.encoder["fingerprint"]),
-            ("corpus", found.corpus, wanted.corpus),
-            ("settings", asdict(found.config), asdict(wanted.config)),
-        ]
-        if old != new
-    ]
+    found, generation = open_folder(path, wanted.kind, writable=True)
+    old, new = (
+        {"encoder": each.encoder["fingerprint"], "corpus": each.corpus, **asdict(each.config)}
+        for each in (found, wanted)
+    )
+    differing = [f"{name} was {old[name]!r} and is now {value!r}" for name, value in new.items() if old[name] != value]
     if differing:
         generation.close()
         raise ArtifactError(
@@ -78,30 +75,35 @@ def resume(path: Path, wanted: Manifest) -> tuple[Manifest, Generation]:
     return found, generation
 
 
-def open_folder(path: Path, *, writable: bool) -> tuple[Manifest, Generation]:
+def open_folder(path: Path, kind: Kind[Config], *, writable: bool) -> tuple[Manifest[Config], Generation]:
     """Open the generation that counts; a writer also clears what killed writers left."""
-    manifest = Manifest.read(path)
-    generation = Generation.open(manifest.folder(path), writable=writable)
+    manifest = Manifest.read(path, kind)
+    try:
+        generation = Generation.open(manifest.folder(path), writable=writable, extras=kind.extras)
+    except ArtifactError:
+        if Manifest.read(path, kind) == manifest:
+            raise
+        return open_folder(path, kind, writable=writable)  # a compaction has just removed it
     if writable:
-        if Manifest.read(path) != manifest:  # a compaction finished between reading and locking
+        if Manifest.read(path, kind) != manifest:  # a compaction finished between reading and locking
             generation.close()
-            return open_folder(path, writable=writable)
+            return open_folder(path, kind, writable=writable)
         manifest.remove_others(path)
     return manifest, generation
 
 
-def compact(path: Path, manifest: Manifest, old: Generation) -> tuple[Manifest, Generation]:
+def compact(path: Path, manifest: Manifest[Config], old: Generation) -> tuple[Manifest[Config], Generation]:
     """Write the next generation, without deleted documents, and let it count; the old one is closed and removed.
 
     A kill before the manifest is replaced leaves the old generation in force.
     """
-    following = manifest.next()
-    bank = old.bank
-    new = Generation.create(following.folder(path), bank.dimensions, bank.dtype, bank.provenance)
+    following, bank = manifest.next(), old.bank
+    folder, extras = following.folder(path), manifest.kind.extras
+    new = Generation.create(folder, bank.dimensions, bank.dtype, bank.provenance, extras)
     try:
         live = np.flatnonzero(old.live)
         for start in range(0, len(live), COPIED_AT_ONCE):
-            _copy(old, new, live[start : start + COPIED_AT_ONCE])
+            new.add(old.read(live[start : start + COPIED_AT_ONCE].tolist()))
         new.finish()
         following.write(path)
     except BaseException:
@@ -111,10 +113,3 @@ def compact(path: Path, manifest: Manifest, old: Generation) -> tuple[Manifest, 
     old.close()
     following.remove_others(path)
     return following, new
-
-
-def _copy(old: Generation, new: Generation, ordinals: np.ndarray) -> None:
-    documents = [old.records[int(ordinal)] for ordinal in ordinals]
-    rows = [old.rows_of(np.asarray([ordinal])) for ordinal in ordinals]
-    spans = [[old.records.window(int(row)) for row in of_document] for of_document in rows]
-    new.add(documents, spans, old.bank[np.concatenate(rows)])

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sememe import artifact, disk
-from sememe.bank import Bank
 from sememe.corpus import Corpus, Document, Window
-from sememe.errors import ArtifactError, InputError, ModelError
+from sememe.errors import InputError, ModelError
 from sememe.models import Encoder
-from sememe.progress import progress
-from sememe.search import folders
+from sememe.search.base_index import BaseIndex
 from sememe.search.coarse.kinds import LEARNED
 from sememe.search.config import IndexConfig
 from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback
 from sememe.search.filters import Filter
-from sememe.search.generation import Generation
+from sememe.search.generation import Addition, Generation
 from sememe.search.hits import Hit, Hits
 from sememe.search.learned_stage import save_learned
 from sememe.search.learning import learn_atoms
-from sememe.search.manifest import MANIFEST, Manifest
+from sememe.search.manifest import INDEX, MANIFEST, Kind, Manifest
 from sememe.search.parts import Parts
 from sememe.search.passages import content, windows_of
 from sememe.search.request import Request
@@ -39,27 +34,23 @@ if TYPE_CHECKING:
     from sememe.atoms import Atoms, AtomsConfig
     from sememe.search.optimizing import Optimized, Pair
 
-DOCUMENTS_PER_COMMIT = 256
-CARD = "card.json"
 ATOMS = "atoms"
 
 
-class Index:
+class Index(BaseIndex[IndexConfig, Encoder]):
     """A collection on disk that is searched by meaning, by words, or by both.
 
     Make one with `Index.build`, open one with `Index.open`. Many processes may read an index while one writes
     it; a reader goes on seeing the version that it opened.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, generation: Generation, encoder: Encoder | None) -> None:
-        self.path = path
-        self._manifest = manifest
-        self._generation = generation
-        self._encoder = encoder
-        self._ordinals: dict[str, int] | None = None
-        self._parts = Parts(manifest, path, generation)
+    kind: ClassVar[Kind[IndexConfig]] = INDEX
 
-    # ── making and opening ───────────────────────────────────────────────────────────────────────────────────
+    def __init__(
+        self, path: Path, manifest: Manifest[IndexConfig], generation: Generation, encoder: Encoder | None
+    ) -> None:
+        super().__init__(path, manifest, generation, encoder)
+        self._parts = Parts(manifest, path, generation)
 
     @classmethod
     def build(
@@ -94,85 +85,20 @@ class Index:
             InputError: a document repeats an id.
 
         """
-        path = Path(path)
         config = config if config is not None else IndexConfig(**settings)
-        source = corpus.source if isinstance(corpus, Corpus) else "documents"
         if config.coarse == LEARNED:
             raise InputError(
                 "codes are learned from what an index holds", where="coarse", hint="Build it, then use Index.optimize"
             )
-        manifest = Manifest(_describe(encoder), source, config)
-        if resume and path.exists() and not folders.is_unborn(path):
-            manifest, generation = folders.resume(path, manifest)
-        else:
-            generation = folders.create(path, manifest, resume=resume)
-        index = cls(path, manifest, generation, encoder)
-        if not index._generation.complete:
-            done = len(index._generation.records)
-            remaining = index._skip_known(iter(corpus), done)
-            with progress("Indexing", unit="documents", done=done) as bar:
-                for chunk in _chunks(remaining, DOCUMENTS_PER_COMMIT):
-                    index._add(chunk)
-                    bar.advance(len(chunk))
-            index._generation.finish()
-        index.prepare()
-        return index
-
-    @classmethod
-    def open(cls, path: str | Path, *, writable: bool = False, encoder: Encoder | None = None) -> Index:
-        """Open an index.
-
-        Args:
-            path: its folder.
-            writable: take the writer's lock, so that `add` and `delete` work.
-            encoder: the encoder it was built with; loaded by its name when it is first needed otherwise.
-
-        Raises:
-            ArtifactError: it is missing, damaged (the message names the file) or half-built.
-            LockedError: `writable`, and another process is writing.
-
-        """
-        path = Path(path)
-        if not path.is_dir():
-            raise ArtifactError("does not exist", where=str(path), hint="Make it with: sememe index SOURCE --path IDX")
-        index = cls(path, *folders.open_folder(path, writable=writable), encoder)
-        if not index._generation.complete:
-            n = len(index)
-            index.close()
-            raise ArtifactError(
-                f"is half-built: its build was stopped after {n:,} documents",
-                where=str(path),
-                hint="Run the same `sememe index` command again with --resume",
-            )
-        return index
-
-    def close(self) -> None:
-        """Close the files and release the writer's lock."""
-        self._generation.close()
-
-    def __enter__(self) -> Index:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        described = {
+            "name": encoder.name,
+            "fingerprint": encoder.fingerprint,
+            "dimensions": encoder.dimensions,
+            "normalizes": encoder.normalizes,
+        }
+        return cls._built(corpus, encoder, Path(path), described=described, config=config, resume=resume)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    def __len__(self) -> int:
-        """The number of documents."""
-        return int(self._generation.live.sum())
-
-    @property
-    def bank(self) -> Bank:
-        """The vectors, one row a window; rows of deleted documents stay until `compact`."""
-        return self._generation.bank
-
-    @property
-    def config(self) -> IndexConfig:
-        """The settings it was built with."""
-        return self._manifest.config
 
     @property
     def first_stage(self) -> str:
@@ -201,30 +127,6 @@ class Index:
                 hint="Load the encoder it was built with and pass it to Index.open, or build the index again",
             )
         return self._encoder
-
-    def ids(self) -> list[str]:
-        """The ids of all documents, in the order of adding."""
-        return list(self._by_id())
-
-    def __contains__(self, document_id: str) -> bool:
-        return document_id in self._by_id()
-
-    def document(self, document_id: str) -> Document:
-        """A document by its id.
-
-        Raises:
-            InputError: there is no such document.
-
-        """
-        ordinal = self._by_id().get(document_id)
-        if ordinal is None:
-            raise InputError(f"has no document {document_id!r}", where=str(self.path))
-        return self._generation.records[ordinal]
-
-    def documents(self) -> Iterator[Document]:
-        """All documents, in the order of adding."""
-        for ordinal in np.flatnonzero(self._generation.live):
-            yield self._generation.records[int(ordinal)]
 
     def live_rows(self) -> np.ndarray:
         """The bank rows of the documents that exist; shape (n,), ascending."""
@@ -255,7 +157,7 @@ class Index:
 
     @staticmethod
     def is_index(path: str | Path) -> bool:
-        """Whether a folder is an index, by its manifest."""
+        """Whether a folder is an index of some kind, by its manifest."""
         return (Path(path) / MANIFEST).is_file()
 
     @property
@@ -272,7 +174,6 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """What the index is, how large, and how good its first stage was measured to be."""
-        files = [file for file in self.path.rglob("*") if file.is_file()]
         return {
             "documents": len(self),
             "deleted": int((~self._generation.live).sum()),
@@ -282,18 +183,8 @@ class Index:
             "corpus": self._manifest.corpus,
             "config": asdict(self.config),
             "coarse": self._parts.coarse_card(),
-            "bytes": sum(file.stat().st_size for file in files),
+            "bytes": self._n_bytes(),
         }
-
-    def verify(self) -> None:
-        """Compare every file with its checksum.
-
-        Raises:
-            ArtifactError: a file is damaged; the message names it.
-
-        """
-        self.bank.verify()
-        self._parts.verify()
 
     # ── searching ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -372,58 +263,6 @@ class Index:
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def add(self, documents: Iterable[Document]) -> int:
-        """Add documents; each few hundred are durable before the next are encoded.
-
-        Returns:
-            How many were added.
-
-        Raises:
-            InputError: an id is already there; what was added before it stays.
-
-        """
-        added = 0
-        with progress("Adding", unit="documents") as bar:
-            for chunk in _chunks(iter(documents), DOCUMENTS_PER_COMMIT):
-                self._add(chunk)
-                added += len(chunk)
-                bar.advance(len(chunk))
-        return added
-
-    def replace(self, documents: Iterable[Document]) -> int:
-        """Add documents, deleting older ones with the same ids in the same step; returns how many were added."""
-        added = 0
-        for chunk in _chunks(iter(documents), DOCUMENTS_PER_COMMIT):
-            known = self._by_id()
-            self._add(chunk, [known[document.id] for document in chunk if document.id in known])
-            added += len(chunk)
-        return added
-
-    def delete(self, ids: str | Iterable[str]) -> int:
-        """Delete documents by id; ids that are not there are passed over.
-
-        Returns:
-            How many were deleted.
-
-        """
-        known = self._by_id()
-        found = {known[i]: i for i in ([ids] if isinstance(ids, str) else ids) if i in known}
-        if found:
-            self._generation.delete(list(found))
-            for document_id in found.values():
-                del known[document_id]
-        return len(found)
-
-    def compact(self) -> None:
-        """Write a new generation without the deleted documents, and drop the old one.
-
-        A kill leaves the old generation in force.
-        """
-        self._manifest, self._generation = folders.compact(self.path, self._manifest, self._generation)
-        self._ordinals = None
-        self._parts = Parts(self._manifest, self.path, self._generation)
-        self.prepare()
-
     def using(self, coarse: str, *, candidates: int = 0) -> Index:
         """The same index, searched with another first stage that is made in memory; nothing is written.
 
@@ -449,7 +288,7 @@ class Index:
         self.bank.journal.require_writer()
         self._manifest = replace(self._manifest, config=config)
         self._manifest.write(self.path)
-        self._parts = Parts(self._manifest, self.path, self._generation)
+        self._renewed()
         self.prepare()
 
     def tune(
@@ -511,66 +350,16 @@ class Index:
         save_learned(self.path, found.after, encoder, {"measured": found.as_dict()})
         self.set_coarse(LEARNED)
 
-    def prepare(self) -> None:
-        """Bring what is derived from the documents up to date on disk: the lexical part, codes, the card.
-
-        A search does this in memory when it must; after adding or deleting, this saves the next reader the time.
-        """
-        self._parts.save()
-        disk.write_file(self.path / CARD, artifact.dump_json({"kind": "index-card", **_without_bytes(self.info())}))
-
     # ── private ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _by_id(self) -> dict[str, int]:
-        if self._ordinals is None:
-            self._ordinals = self._generation.ordinals()
-        return self._ordinals
-
-    def _add(self, documents: Sequence[Document], deleted: Sequence[int] = ()) -> None:
-        known = self._by_id()
-        replaced = {self._generation.records.ids[ordinal] for ordinal in deleted}
-        seen: set[str] = set()
-        for document in documents:
-            if document.id in seen or (document.id in known and document.id not in replaced):
-                raise InputError(
-                    f"the id {document.id!r} is already there",
-                    where=str(self.path),
-                    hint="Give every document its own id, or use Index.replace",
-                )
-            seen.add(document.id)
+    def _encoded(self, documents: Sequence[Document]) -> Addition:
         spans = [windows_of(document, self.encoder, self.config.overlap) for document in documents]
         texts = [content(document, w) for document, ws in zip(documents, spans, strict=True) for w in ws]
-        first = len(self._generation.records)
-        self._generation.add(documents, spans, self.encoder.encode_document(texts), deleted)
-        for number, document in enumerate(documents):
-            known.pop(document.id, None)  # a replaced document moves to the end, as in the order of adding
-            known[document.id] = first + number
+        windows = [window for of_document in spans for window in of_document]
+        return Addition(documents, [len(ws) for ws in spans], self.encoder.encode_document(texts), windows)
 
-    def _skip_known(self, documents: Iterator[Document], done: int) -> Iterator[Document]:
-        known = self._generation.records.ids
-        for number, document in enumerate(islice(documents, done)):
-            if document.id != known[number]:
-                raise ArtifactError(
-                    f"cannot be resumed: document {number + 1} was {known[number]!r} and is now {document.id!r}",
-                    where=str(self.path),
-                    hint="The corpus has changed: delete the index and build it again",
-                )
-        return documents
+    def _derived(self) -> Parts:
+        return self._parts
 
-
-def _describe(encoder: Encoder) -> dict[str, Any]:
-    return {
-        "name": encoder.name,
-        "fingerprint": encoder.fingerprint,
-        "dimensions": encoder.dimensions,
-        "normalizes": encoder.normalizes,
-    }
-
-
-def _without_bytes(info: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in info.items() if key != "bytes"}
-
-
-def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while chunk := list(islice(items, size)):
-        yield chunk
+    def _renewed(self) -> None:
+        self._parts = Parts(self._manifest, self.path, self._generation)

@@ -10,6 +10,7 @@ import numpy as np
 
 from sememe.lexical.bm25 import Lexical
 from sememe.search.coarse.kinds import CODES, LEARNED, CoarseName, parse_coarse
+from sememe.search.config import IndexConfig
 from sememe.search.generation import Generation
 from sememe.search.learned_stage import Learned, has_learned, load_learned
 from sememe.search.manifest import Manifest
@@ -26,7 +27,7 @@ class Parts:
     that made them, so a stale one is never used. Only `save`, which needs the writer's lock, writes.
     """
 
-    def __init__(self, manifest: Manifest, index: Path, generation: Generation) -> None:
+    def __init__(self, manifest: Manifest[IndexConfig], index: Path, generation: Generation) -> None:
         self._config = manifest.config
         self._index, self._folder = index, manifest.folder(index)
         self._generation = generation

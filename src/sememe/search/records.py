@@ -28,8 +28,11 @@ class Records:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        # Kept open: a compaction by another process removes the files, and this version must stay readable.
         self._file = os.open(journal.path(RECORDS), os.O_RDONLY)
+        self._ids_file = os.open(journal.path(IDS), os.O_RDONLY)
         self._ids: list[str] = []
+        self._ids_bytes = 0
         self.refresh()
 
     def refresh(self) -> None:
@@ -59,9 +62,12 @@ class Records:
     def ids(self) -> list[str]:
         """Every document's id by ordinal, deleted ones included."""
         if len(self._ids) < len(self):
-            with open(self._journal.path(IDS), "rb") as stream:
-                data = stream.read(self._journal.length(IDS))
-            self._ids = [json.loads(line) for line in data.splitlines()]
+            length = self._journal.length(IDS)
+            with open(os.dup(self._ids_file), "rb") as stream:
+                stream.seek(self._ids_bytes)
+                data = stream.read(length - self._ids_bytes)
+            self._ids += [json.loads(line) for line in data.splitlines()]
+            self._ids_bytes = length
         return self._ids
 
     def append(self, documents: Sequence[Document], windows: Sequence[Window]) -> None:
@@ -85,10 +91,10 @@ class Records:
         self._journal.append(WINDOWS, spans.tobytes())
 
     def close(self) -> None:
-        """Close the file of records."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Close the files of records and ids."""
+        for file in {self._file, self._ids_file} - {-1}:
+            os.close(file)
+        self._file = self._ids_file = -1
 
     def _record(self, ordinal: int) -> dict[str, Any]:
         start = int(self.ends[ordinal - 1]) if ordinal else 0

@@ -15,6 +15,7 @@ import numpy as np
 from sememe import artifact
 from sememe.bank import Bank
 from sememe.errors import InputError
+from sememe.search.centroids import kmeans_centroids
 from sememe.search.coarse.rabitq import QUERY_BITS, ROWS_AT_ONCE, code_bytes
 from sememe.search.coarse.selecting import new_rows, sampled_rows, search_parameters, selector_of
 
@@ -55,18 +56,12 @@ class InvertedLists:
     @classmethod
     def fit(cls, bank: Bank, parameter: int | None = None, random_state: int = 0) -> Self:
         """Learn the cells by k-means from sampled rows; by default 4 sqrt(n) of them."""
-        import faiss
-
         n_cells = parameter if parameter is not None else max(1, round(4 * math.sqrt(len(bank))))
         n_cells = n_cells if parameter is not None else min(n_cells, max(1, len(bank) // ROWS_PER_CELL))
         if not 1 <= n_cells <= len(bank):
             raise InputError(f"coarse 'ivf:{n_cells}' needs 1 to {len(bank):,} cells, as many as there are vectors")
         sample = bank[sampled_rows(bank, random_state, max(ROWS_PER_CELL * n_cells, 10_000))]
-        kmeans = faiss.Kmeans(
-            bank.dimensions, n_cells, niter=10, seed=random_state + 1, min_points_per_centroid=1, spherical=False
-        )
-        kmeans.train(sample)
-        centroids = np.asarray(kmeans.centroids)
+        centroids = kmeans_centroids(sample, n_cells, random_state=random_state)
         return cls(centroids, np.zeros(0, np.int32), np.zeros((0, code_bytes(bank.dimensions)), np.uint8))
 
     @property

@@ -9,12 +9,12 @@ rest). The scores only choose candidates; the exact ones come from the stored ve
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sememe import artifact
 from sememe.bank import Bank
+from sememe.search.centroids import kmeans_centroids
 from sememe.search.fusion import top_items
 
 KIND = "multi-vector lists"
@@ -46,22 +46,12 @@ class Lists:
     @classmethod
     def fit(cls, bank: Bank, random_state: int = 0) -> Lists:
         """Learn centroids from a sample of the rows and give every row its own."""
-        import faiss
-
         root = CENTROIDS_PER_ROOT * np.sqrt(len(bank))
         n = min(len(bank), 2 ** int(np.round(np.log2(max(root, 1)))))
         rng = np.random.default_rng(random_state)
         rows = np.sort(rng.choice(len(bank), min(len(bank), n * _POINTS_PER_CENTROID), replace=False))
-        kmeans: Any = faiss.Kmeans(
-            bank.dimensions,
-            n,
-            niter=_ITERATIONS,
-            seed=random_state,
-            min_points_per_centroid=1,
-            max_points_per_centroid=2 * _POINTS_PER_CENTROID,
-        )
-        kmeans.train(bank[rows])
-        lists = cls(np.asarray(kmeans.centroids, np.float32).reshape(n, -1), np.zeros(0, np.int32), len(bank))
+        centroids = kmeans_centroids(bank[rows], n, iterations=_ITERATIONS, random_state=random_state)
+        lists = cls(centroids, np.zeros(0, np.int32), len(bank))
         lists.extend(bank)
         return lists
 
@@ -74,6 +64,10 @@ class Lists:
     def is_outgrown(self) -> bool:
         """Whether there are so many more rows than the centroids were learned from that new ones are due."""
         return len(self.codes) > _REFIT_FACTOR * self.fitted_rows
+
+    def covers(self, bank: Bank) -> bool:
+        """Whether the lists hold every row of the bank."""
+        return len(self.codes) == len(bank) and len(self._documents) > 0
 
     def extend(self, bank: Bank) -> None:
         """Give the rows that have no centroid yet the nearest one; the centroids stay."""
@@ -131,18 +125,18 @@ class Lists:
             total[documents] += best[documents]  # a document that is there twice is written twice, not added twice
         return total
 
-    def save(self, path: Path, card: dict[str, Any]) -> None:
-        """Write it as an artifact; `card` says which bank it belongs to."""
+    def save(self, path: Path) -> None:
+        """Write it as an artifact."""
         arrays = {"centroids": self.centroids, "codes": self.codes}
-        artifact.save(path, KIND, arrays, {**card, "fitted_rows": self.fitted_rows})
+        artifact.save(path, KIND, arrays, {"fitted_rows": self.fitted_rows})
 
     @classmethod
-    def load(cls, path: Path) -> tuple[Lists, dict[str, Any]]:
-        """Read what `save` wrote, and its card. The lists are there after `extend`.
+    def load(cls, path: Path) -> Lists:
+        """Read what `save` wrote. The lists are there after `extend`.
 
         Raises:
             ArtifactError: it is damaged or of another kind; the message names the file.
 
         """
         arrays, card = artifact.load(path, KIND)
-        return cls(arrays["centroids"], arrays["codes"], card["fitted_rows"]), card
+        return cls(arrays["centroids"], arrays["codes"], card["fitted_rows"])

@@ -8,17 +8,18 @@ import numpy as np
 
 from sememe.errors import InputError
 from sememe.search.fusion import top_items
+from sememe.search.generation import Generation
 from sememe.search.hits import Hits
 from sememe.search.multi_vector.explaining import Match, MaxSimExplanation, MultiVectorHit, words_of
 from sememe.search.multi_vector.lists import PROBES, Lists
 from sememe.search.multi_vector.maxsim import exact_score, exact_shares, score_documents
-from sememe.search.multi_vector.store import Store
 from sememe.search.stages import Clock, StageReport
 
 # On SciFact with MiniLM (661,116 token vectors, 60 queries) .960, .988 and .990 of the exact top 10 are among 100, 200
 # and 400 candidates; mean vectors instead of lists give .952, .973 and .988.
 MIN_CANDIDATES = 200
 CANDIDATES_PER_HIT = 20
+TOKENS = "tokens"  # what a generation keeps of every document's tokens, as `Encoded.tokens`
 _BLOCK_ROWS = 16_384
 # float32 scores of unit vectors are off by rounding; whatever comes this close to the k-th is scored exactly. A share
 # of a query vector has at most this error.
@@ -42,23 +43,23 @@ class Searcher:
     """One search over one version of an index.
 
     Args:
-        store: the documents and their vectors.
+        generation: the documents and their vectors.
         lists: the first stage; None to score every document.
         allowed: which documents may be found; shape (n_documents,), boolean.
 
     """
 
-    def __init__(self, store: Store, lists: Lists | None, allowed: np.ndarray) -> None:
-        self._store, self._lists, self._allowed = store, lists, allowed
+    def __init__(self, generation: Generation, lists: Lists | None, allowed: np.ndarray) -> None:
+        self._generation, self._lists, self._allowed = generation, lists, allowed
 
     def search(
         self, query: Query, k: int, n: int | None, *, explain: bool, before: tuple[StageReport, ...]
     ) -> Hits[MultiVectorHit]:
         """See `MultiVectorIndex.search`; `before` are the stages that made the query."""
         ordinals, scores, stages = self._rank(query.vectors, k, n)
-        clock, store, hits = Clock(), self._store, []
+        clock, records, hits = Clock(), self._generation.records, []
         for rank, (ordinal, score) in enumerate(zip(ordinals.tolist(), scores, strict=True), start=1):
-            hits.append(MultiVectorHit(store.records[ordinal], score, rank))
+            hits.append(MultiVectorHit(records[ordinal], score, rank))
         stages = (*before, *stages, StageReport("read", len(hits), 0, clock.lap()))
         if explain:
             hits = [self._explained(query, hit, o) for hit, o in zip(hits, ordinals.tolist(), strict=True)]
@@ -69,13 +70,14 @@ class Searcher:
         """Ids and float32 scores, the best first; no document is read."""
         ordinals, scores, _ = self._approximate(query.vectors, k, n)
         best = top_items(scores, np.ones(len(scores), bool), k)
-        return {self._store.ids[ordinals[i]]: float(scores[i]) for i in best}
+        return {self._generation.records.ids[ordinals[i]]: float(scores[i]) for i in best}
 
     def candidates(self, query: Query, n: int, probes: int = PROBES) -> list[str]:
         """The ids of the documents that the first stage proposes."""
         if self._lists is None:
-            raise InputError("has no first stage: every document is scored", where=str(self._store.bank.path))
-        return [self._store.ids[o] for o in self._lists.candidates(query.vectors, n, self._allowed, probes)]
+            raise InputError("has no first stage: every document is scored", where=str(self._generation.bank.path))
+        ids = self._generation.records.ids
+        return [ids[o] for o in self._lists.candidates(query.vectors, n, self._allowed, probes)]
 
     def _rank(
         self, query: np.ndarray, k: int, n: int | None
@@ -88,7 +90,7 @@ class Searcher:
             best = np.flatnonzero(scores >= scores[best[-1]] - slack)
         exact = [exact_score(exact_shares(query, self._vectors(ordinals[i]))[1]) for i in best]
         order = sorted(range(len(best)), key=lambda place: (-exact[place], int(ordinals[best[place]])))[:k]
-        n_bytes = int(self._counts(ordinals[best]).sum()) * self._store.bank.row_bytes
+        n_bytes = int(self._counts(ordinals[best]).sum()) * self._generation.bank.row_bytes
         report = StageReport("fine", len(order), n_bytes, clock.lap())
         return ordinals[best[order]], [exact[place] for place in order], (*stages, report)
 
@@ -113,22 +115,22 @@ class Searcher:
             starts = np.cumsum(counts[first:last]) - counts[first:last]
             scores[first:last] = score_documents(query, np.zeros(1, np.int64), rows, starts)[0]
             first = last
-        n_bytes = int(counts.sum()) * self._store.bank.row_bytes
+        n_bytes = int(counts.sum()) * self._generation.bank.row_bytes
         stages.append(StageReport("maxsim", len(ordinals), n_bytes, clock.lap()))
         return ordinals, scores, tuple(stages)
 
     def _vectors(self, ordinal: int) -> np.ndarray:
-        return self._store.bank[self._store.rows(int(ordinal))]
+        return self._generation.bank[self._generation.rows(int(ordinal))]
 
     def _counts(self, ordinals: np.ndarray) -> np.ndarray:
         """How many vectors documents have."""
-        counts: np.ndarray = self._store.ends[ordinals] - self._store.starts[ordinals]
+        counts: np.ndarray = self._generation.ends[ordinals] - self._generation.starts[ordinals]
         return counts
 
     def _explained(self, query: Query, hit: MultiVectorHit, ordinal: int) -> MultiVectorHit:
-        rows = self._store.rows(ordinal)
-        winners, shares = exact_shares(query.vectors, self._store.bank[rows])
-        words = words_of(hit.document.content, self._store.tokens(ordinal), rows.stop - rows.start)
+        generation, rows = self._generation, self._generation.rows(ordinal)
+        winners, shares = exact_shares(query.vectors, generation.bank[rows])
+        words = words_of(hit.document.content, generation.extras[TOKENS][ordinal], rows.stop - rows.start)
         matches = zip(query.words, winners.tolist(), shares.tolist(), strict=True)
         found = tuple(Match(asked, words[winner], rows.start + winner, share) for asked, winner, share in matches)
         return MultiVectorHit(hit.document, hit.score, hit.rank, MaxSimExplanation(found))
