@@ -19,6 +19,7 @@ NAMES = (
     "paragraph_vectors",
     "engine",
     "scale",
+    "milvus",
     "training",
 )
 PACKAGES = (

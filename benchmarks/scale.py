@@ -3,7 +3,7 @@
 Bytes and candidates are measured on real vectors (12,000 abstracts, their titles as queries, MiniLM), because made ones
 are too easy to find. Times are measured on made vectors of two sizes, so that what a query costs anyway and what it
 costs for each vector can be told apart. The data set is read from `SEMEME_SHARED`; vectors are kept where claims keep
-them. With `SEMEME_MILVUS_URI` a server is measured too.
+them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sememe.bank import Bank
 from sememe.search.coarse.kinds import CODES, parse_coarse
 from sememe.search.coarse.stage import Coarse
 
-STAGES = ("binary", "pq:48", "pq:24", "ivf", "sign", "prefix:128")
+STAGES = ("binary", "pq:48", "ivf", "sign", "prefix:128")
 N_TEXTS, N_QUERIES = 12_000, 500
 SIZES = (1_500, 3_000, 6_000, 12_000)
 TIMED = (50_000, 200_000)
@@ -47,7 +47,7 @@ def run(n_texts: int = N_TEXTS, timed: Sequence[int] = TIMED) -> Measures:
         times = _times(Path(folder), timed)
         for stage, values in times.pop("stages").items():
             found[stage] |= values
-        measures = {
+        return {
             "data": f"{n_texts:,} abstracts of papers-arxiv, {len(queries)} titles, MiniLM, 384 dimensions",
             "target": f"recall@{K} of {TARGET} after exact scores",
             "sizes": sizes,
@@ -57,8 +57,6 @@ def run(n_texts: int = N_TEXTS, timed: Sequence[int] = TIMED) -> Measures:
             "texts": _text_bytes(texts),
             "hnsw": _graph(documents),
         }
-    uri = os.environ.get("SEMEME_MILVUS_URI")
-    return {**measures, **({"milvus": _server(uri)} if uri else {})}
 
 
 # ── bytes and candidates, on real vectors ────────────────────────────────────────────────────────────────────
@@ -234,30 +232,7 @@ def _median_ms(calls: Sequence[Callable[[], object]]) -> float:
     return 1e3 * statistics.median(seconds)
 
 
-# ── a server ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _server(uri: str, sizes: Sequence[int] = (10_000, 40_000)) -> Measures:
-    """What `MilvusIndex` needs for a query and for sending a vector, with the server on this machine."""
-    from typing import cast
-
-    from benchmarks.made import TableEncoder, documents
-    from sememe.search.milvus import MilvusIndex
-
-    found: Measures = {}
-    for n in sizes:
-        vectors, queries = clustered_vectors(n, TIMED_QUERIES)
-        texts = [f"n{row}" for row in range(n)]
-        encoder = cast("Any", TableEncoder(texts, vectors))
-        started = time.perf_counter()
-        with MilvusIndex.build(documents(texts), encoder, uri=uri, collection=f"scale_{n}") as index:
-            seconds = time.perf_counter() - started
-            one = _median_ms([lambda query=query: index.search(query, K) for query in queries])
-            batch = _median_ms([lambda: index.search_batch(queries, K)] * 3) / len(queries)  # noqa: B023
-            found[str(n)] = {"ms": one, "ms_in_a_batch": batch, "vectors_sent_per_s": n / seconds}
-            found["server"] = index.info()["server"]
-            index.drop()
-    return found
+# ── private ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _bank(path: Path, vectors: np.ndarray, dtype: str = "float32") -> Bank:

@@ -20,7 +20,7 @@ from benchmarks.harness import RESULTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 SIZES = (10**7, 10**9, 10**11)
-STAGES = ("binary", "pq:48", "pq:24", "ivf")
+STAGES = ("binary", "pq:48", "ivf")
 FOR_MORE_CELLS = 200
 """`ivf` looks into more cells when more candidates than this are asked for, in proportion; an eighth of all before."""
 PROBED_SHARE = 1 / 8
@@ -123,7 +123,6 @@ def measured_table(measures: Measures) -> str:
         f"| text of a document, and its part of the lexical index | {measures['texts']['text_bytes']:,.0f} and "
         f"{measures['texts']['lexical_bytes']:,.0f} bytes |",
         f"| graph with vectors in memory (HNSW, M = 16) | {measures['hnsw']['bytes_per_vector']:,.0f} bytes a vector |",
-        *_server_lines(measures.get("milvus")),
     ]
     assert last in next(iter(measures["stages"].values()))["candidates"]
     return "\n".join(lines)
@@ -155,17 +154,6 @@ def _row(measures: Measures, stage: str, n: float, found: Cost) -> str:
         f"{found.machines:,}",
     ]
     return " | ".join(cells)
-
-
-def _server_lines(server: Measures | None) -> list[str]:
-    if server is None:
-        return []
-    return [
-        f"| Milvus {server['server']} on the same machine, FLAT, {int(n):,} vectors | {of_size['ms']:.1f} ms a query, "
-        f"{of_size['ms_in_a_batch']:.1f} ms in a batch of 30; {of_size['vectors_sent_per_s']:,.0f} rows sent a second |"
-        for n, of_size in server.items()
-        if n != "server"
-    ]
 
 
 def _name(stage: str) -> str:

@@ -135,6 +135,13 @@ def test_what_is_not_an_address_is_refused(text):
         parse_address(text)
 
 
+def test_a_password_in_an_address_is_refused_and_not_shown():
+    for text in ("milvus://root:secret@host:19530/papers", "milvus://root:secret@host/papers"):
+        with pytest.raises(InputError, match="SEMEME_MILVUS_TOKEN") as caught:
+            parse_address(text)
+        assert "secret" not in str(caught.value)
+
+
 def test_expressions_are_what_milvus_reads():
     assert expression(None) == expression({}) == ""
     assert literal('a"b\\c\nd') == '"a\\"b\\\\c\\nd"'

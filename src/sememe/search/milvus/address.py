@@ -66,6 +66,10 @@ def make_address(uri: str, collection: str) -> Address:
     place = re.sub(r"^(milvus|milvus\+tls|https?)://", "", uri).rstrip("/")
     if place.endswith(".db") and not secure and not uri.startswith("http"):
         return Address(place, collection)
+    if "@" in place:  # not shown: a password may stand before it
+        raise InputError(
+            "the place of a server holds an @", hint="Put USER:PASSWORD into the variable SEMEME_MILVUS_TOKEN instead"
+        )
     host, _, port = place.partition(":")
     if not host or "/" in place or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
         raise InputError(f"is not the place of a server: {uri!r}", hint=_HINT)

@@ -18,6 +18,8 @@ from sememe.search.milvus.address import Address
 TOKEN = "SEMEME_MILVUS_TOKEN"  # noqa: S105  the name of a variable
 TIMEOUT = 30.0
 CONNECT_WITHIN = 10.0
+PATIENCE = 20
+"""How many times longer may be waited for what takes time in proportion to the collection."""
 CONSISTENCY = "Session"
 """A process sees what it has written at once, and what others write within a moment. "Strong" waits 0.2 s a query."""
 MOST_ROWS = 16_384
@@ -73,7 +75,7 @@ class Connection:
     def has_bm25(self) -> bool:
         """Whether the server can search by words."""
         version = self.version()
-        number = re.match(r"v?(\d+)\.(\d+)", version)
+        number = re.search(r"(\d+)\.(\d+)", version)
         return version.startswith("milvus_lite") or (
             number is not None and (int(number[1]), int(number[2])) >= _BM25_SINCE
         )
@@ -93,7 +95,7 @@ class Connection:
 
     def load(self) -> None:
         """Make the collection searchable, if it is not."""
-        self._called(self._client.load_collection, self._name)
+        self._repeated(self._client.load_collection, self._name, timeout=PATIENCE * self._timeout)
 
     def has_partition(self, name: str) -> bool:
         """Whether the collection has a partition of this name."""
@@ -109,7 +111,7 @@ class Connection:
 
     def flush(self) -> None:
         """Have the server write everything out and index it."""
-        self._repeated(self._client.flush, self._name)
+        self._repeated(self._client.flush, self._name, timeout=PATIENCE * self._timeout)
 
     @property
     def pymilvus(self) -> Any:
@@ -149,7 +151,7 @@ class Connection:
         """The rows that an expression selects, in the order of their keys, fetched in pages."""
         pages = self._read(self._client.query_iterator, filter=expression, output_fields=list(fields), batch_size=PAGE)
         try:
-            while page := self._answered(pages.next):
+            while page := self._answered(pages.next, self._timeout):
                 yield from page
         finally:
             pages.close()
@@ -183,7 +185,8 @@ class Connection:
         return self.address.collection
 
     def _called(self, method: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
-        return self._answered(lambda: method(*arguments, timeout=self._timeout, **options))
+        options = {"timeout": self._timeout, **options}
+        return self._answered(lambda: method(*arguments, **options), options["timeout"])
 
     def _read(self, method: Callable[..., Result], **options: Any) -> Result:
         level = "Strong" if time.monotonic() < self._strong_until else CONSISTENCY
@@ -198,23 +201,23 @@ class Connection:
                 time.sleep(PAUSE * attempt)
         return self._called(method, *arguments, **options)
 
-    def _answered(self, call: Callable[[], Result]) -> Result:
+    def _answered(self, call: Callable[[], Result], seconds: float) -> Result:
         try:
             return call()
         except Exception as error:
             if not self._is_theirs(error):
                 raise
-            raise self._translated(error) from error
+            raise self._translated(error, seconds) from error
 
     def _is_theirs(self, error: Exception) -> bool:
         import grpc
 
         return isinstance(error, (self._pymilvus.MilvusException, grpc.RpcError, grpc.FutureTimeoutError))
 
-    def _translated(self, error: Exception) -> RemoteError:
+    def _translated(self, error: Exception, seconds: float) -> RemoteError:
         if _no_answer(error):
             return NoAnswerError(
-                f"does not answer within {self._timeout:g} s",
+                f"does not answer within {seconds:g} s",
                 where=self.address.uri,
                 hint="Check that the server runs and can be reached, or allow more time with a larger timeout",
             )
