@@ -32,6 +32,7 @@ CLAIMS = {
     "p12_bidr": "sememe.claims.p12_bidr",
     "p17_ance_prf": "sememe.claims.p17_ance_prf",
     "p20_binary_codes": "sememe.claims.p20_binary_codes",
+    "p24_contriever": "sememe.claims.p24_contriever",
     "p25_crisp": "sememe.claims.p25_crisp",
 }
 """Claim id -> the module that holds it as `CLAIM`; imported only when it is asked for."""

@@ -25,6 +25,7 @@ from sememe.models.static import StaticEncoder
 from sememe.models.transformer import TransformerEncoder
 
 _MOST_LETTERS = 1000
+_STANDARD_DEVIATION = 0.02
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -99,9 +100,9 @@ def encoder_from_scratch(
 
 
 def _table(tokenizer: Any, config: ScratchConfig, fingerprint: str) -> StaticEncoder:
-    """Random directions of length about one."""
+    """Random vectors, as small as BERT's are at first, so that the same learning rates fit."""
     shape = (tokenizer.get_vocab_size(), config.hidden)
-    table = np.random.default_rng([config.seed, 5]).standard_normal(shape, dtype=np.float32) / config.hidden**0.5
+    table = _STANDARD_DEVIATION * np.random.default_rng([config.seed, 5]).standard_normal(shape, dtype=np.float32)
     return StaticEncoder(
         table,
         tokenizer,
