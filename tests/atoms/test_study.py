@@ -19,6 +19,7 @@ from tiny_models import WORDS, byte_pairs, causal_model
 
 from sememe.atoms import checkpoint as checkpoint_module
 from sememe.atoms import study as study_module
+from sememe.atoms.scaling import learn_sizes
 from sememe.atoms.study import Study, learn_sites, plan_sites
 from sememe.bank import Bank
 from sememe.corpus import read
@@ -196,3 +197,21 @@ def test_the_command_says_what_is_wrong(model, source, tmp_path, capsys, words, 
     assert code == 2
     assert message in err
     assert "\n" not in err.strip()
+
+
+def test_other_sizes_are_learned_beside_it_once(study, capsys, monkeypatch):
+    words = ["atoms", "scale", study, "--sites", "layers.1.residual", "--sizes", "12", "6"]
+    code, out, _ = call(capsys, *words, "--json")
+    assert code == 0
+    sizes = json.loads(out)["sites"]["layers.1.residual"]
+    assert [size["n_atoms"] for size in sizes] == [6, 12, 24]
+    assert all(size["r2"] <= 1 and 0 <= size["dead"] <= size["n_atoms"] for size in sizes)
+    monkeypatch.setattr(study_module.Atoms, "fit", None)  # whatever is there is not learned again
+    code, out, _ = call(capsys, *words)
+    assert code == 0
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["6", "12", "24"]
+
+
+def test_sizes_must_be_sizes(study):
+    with pytest.raises(InputError, match="numbers of atoms"):
+        list(learn_sizes(Study.open(study), "layers.1.residual", [0]))

@@ -27,11 +27,7 @@ def test_it_holds_on_docstrings(result):
     assert result.holds, result.conditions
     for pipeline in (*SIZES["tiny"].stages, *OTHERS, "exact"):
         assert 0.3 < result.figures[f"docstrings: {pipeline}: ndcg@10"] < 1
-        assert (
-            0
-            < result.figures[f"docstrings: {pipeline}: map"]
-            <= result.figures[f"docstrings: {pipeline}: mrr@10"] + 1e-6
-        )
+        assert 0 < result.figures[f"docstrings: {pipeline}: map"] < 1
 
 
 def test_more_probed_cells_find_more(result):

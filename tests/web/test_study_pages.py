@@ -13,6 +13,7 @@ from sememe.atoms import Atoms, Weights
 from sememe.atoms.contexts import LENGTH, N_BINS, N_LOWER, N_TOP, Contexts
 from sememe.atoms.detection import Detection
 from sememe.atoms.logit_effects import LogitEffects
+from sememe.atoms.scaling import known_sizes
 from sememe.atoms.study import Study
 from sememe.errors import ArtifactError
 from sememe.web.app import create_study_app
@@ -81,6 +82,20 @@ def test_the_dictionary_page_shows_certificate_and_histograms(client):
     for text in ("proved", "recovered", "uncertain", "random atoms", "How often atoms fire", "Cosine of each atom"):
         assert text in page
     assert page.count("<svg width") == 2
+    assert "sememe atoms scale STUDY --sites layers.2.residual --sizes 10 20" in page
+
+
+def test_the_dictionary_page_compares_sizes(tmp_path):
+    make_site(tmp_path / "layers.0.residual")
+    make_site(tmp_path / "scaling" / "layers.0.residual" / "20", n_atoms=20, labelled=False)
+    study = Study.open(tmp_path)
+    small, own = known_sizes(study, "layers.0.residual")
+    assert (small.n_atoms, own.n_atoms) == (20, 40)
+    page = client_of(create_study_app(study, port=PORT)).get("/site/layers.0.residual").text
+    table = page[page.index("With fewer or more atoms") :]
+    assert table.index(">20<") < table.index("<b>40</b>")
+    assert f"{small.r2:.3f}".replace("-", "−") in table
+    assert "sememe atoms scale" not in page
 
 
 def test_the_list_is_searched_sorted_and_paged(client):

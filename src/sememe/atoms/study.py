@@ -129,6 +129,31 @@ class Study:
         """The activations that the atoms of a site were learned from."""
         return Bank.open(self.path / BANKS / site)
 
+    @staticmethod
+    def learn(bank: Bank, path: Path, config: AtomsConfig) -> Atoms:
+        """The atoms of one bank: those that are there if they are of the same run, else learned and saved.
+
+        Raises:
+            ArtifactError: those that are there were learned with other options or vectors.
+        """
+        wanted = {**SparseAutoencoder(**vars(config)).get_params(), "bank": bank.fingerprint}
+        if (path / CARD).is_file():
+            atoms = Atoms.load(path)
+            found = {**atoms.card.get("parameters", {}), "bank": atoms.card.get("source", {}).get("bank")}
+            differing = [name for name in wanted if found.get(name) != wanted[name]]
+            if differing:
+                raise ArtifactError(
+                    f"holds atoms that were learned with other options or vectors ({', '.join(differing)})",
+                    where=str(path),
+                    hint="Choose another path, or remove the folder",
+                )
+            return atoms
+        checkpoint = path.parent / CHECKPOINTS / path.name
+        atoms = Atoms.fit(bank, config=config, checkpoint=checkpoint)
+        atoms.save(path)
+        remove_checkpoint(checkpoint)
+        return atoms
+
 
 def contexts_of(atoms: Atoms, path: Path) -> Contexts:
     """Read contexts and check that they are of these atoms.
@@ -185,7 +210,7 @@ def learn_sites(
     )
     for site in names:
         with banks[site] as bank:
-            yield site, _learn(bank, folder / site, config)
+            yield site, Study.learn(bank, folder / site, config)
 
 
 def plan_sites(
@@ -230,27 +255,6 @@ def plan_sites(
         max(tokens * width * 4 + 5 * size for width, size in zip(widths, parameters, strict=True)),
         shutil.disk_usage(next(place for place in [folder, *folder.absolute().parents] if place.exists())).free,
     )
-
-
-def _learn(bank: Bank, path: Path, config: AtomsConfig) -> Atoms:
-    """The atoms of one bank: those that are there if they are of the same run, else learned and saved."""
-    wanted = {**SparseAutoencoder(**vars(config)).get_params(), "bank": bank.fingerprint}
-    if (path / CARD).is_file():
-        atoms = Atoms.load(path)
-        found = {**atoms.card.get("parameters", {}), "bank": atoms.card.get("source", {}).get("bank")}
-        differing = [name for name in wanted if found.get(name) != wanted[name]]
-        if differing:
-            raise ArtifactError(
-                f"holds atoms that were learned with other options or vectors ({', '.join(differing)})",
-                where=str(path),
-                hint="Choose another path, or remove the folder",
-            )
-        return atoms
-    checkpoint = path.parent / CHECKPOINTS / path.name
-    atoms = Atoms.fit(bank, config=config, checkpoint=checkpoint)
-    atoms.save(path)
-    remove_checkpoint(checkpoint)
-    return atoms
 
 
 def _time_step(width: int, n_atoms: int, config: AtomsConfig) -> float:

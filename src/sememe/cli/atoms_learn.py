@@ -43,6 +43,12 @@ def add_parsers(actions: Any) -> None:
     add_fields(learn.add_argument_group("reading the corpus"), ReadConfig)
     add_json_flag(learn)
     learn.set_defaults(act=_learn)
+    scale = actions.add_parser("scale", help="learn the sites of a study again with other numbers of atoms, to compare")
+    scale.add_argument("study", type=Path, help="the folder that sememe atoms learn MODEL --sites made")
+    scale.add_argument("--sizes", type=int, nargs="+", required=True, metavar="ATOMS", help="such as 1024 2048 4096")
+    scale.add_argument("--sites", nargs="+", metavar="SITE", help="only these (default: all)")
+    add_json_flag(scale)
+    scale.set_defaults(act=_scale)
 
 
 def _learn(options: argparse.Namespace) -> int:
@@ -67,6 +73,37 @@ def _learn(options: argparse.Namespace) -> int:
         print_json(_figures(atoms))
         return 0
     _print_learned(atoms, path, time.perf_counter() - started)
+    return 0
+
+
+def _scale(options: argparse.Namespace) -> int:
+    from sememe.atoms.scaling import known_sizes, learn_sizes
+    from sememe.atoms.study import Study
+
+    study = Study.open(options.study)
+    sites = options.sites or study.sites
+    for site in sites:
+        for _ in learn_sizes(study, site, options.sizes):
+            pass
+    found = {site: known_sizes(study, site) for site in sites}
+    if options.json:
+        print_json({"sites": {site: [asdict(size) for size in sizes] for site, sizes in found.items()}})
+        return 0
+    rows = [
+        (
+            site,
+            f"{size.n_atoms:,}",
+            f"{size.r2:.3f}",
+            f"{size.r2_train:.3f}",
+            f"{size.mean_active:.1f}",
+            "-" if size.recovered is None else f"{size.recovered:.1%}",
+            f"{size.dead:,}",
+        )
+        for site, sizes in found.items()
+        for size in sizes
+    ]
+    right = ["atoms", "R²", "R² train", "active", "recovered", "dead"]
+    print_table(["site", *right], rows, right=right)
     return 0
 
 

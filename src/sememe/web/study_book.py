@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from sememe.atoms import Atoms
 from sememe.atoms.certificate import GRADES, recovered_share
 from sememe.atoms.contexts import Context
+from sememe.atoms.scaling import known_sizes
 from sememe.atoms.study import Study
 from sememe.errors import InputError
 from sememe.web.book import N_HUES
@@ -60,6 +61,7 @@ class SiteBook:
         atoms: the dictionary.
         contexts: where they fire; None before they were labelled.
         grades: of each atom's certificate.
+        sizes: this dictionary and those of the site that have another number of atoms.
         hues: a colour class by atom, as in `sememe.web.book`, from the first two principal components of the atoms.
     """
 
@@ -70,6 +72,7 @@ class SiteBook:
         certified = self.atoms.certified
         self.grades = certified.grades() if certified is not None else ["unmeasured"] * self.atoms.n_atoms
         self.hues = _hues(self.atoms.decoder)
+        self.sizes = known_sizes(study, site)
 
     def __len__(self) -> int:
         return self.atoms.n_atoms
