@@ -27,7 +27,6 @@ CELLS, PROBES = 4096, (4, 16, 64, 256)
 EFFORTS: dict[str, tuple[Any, ...]] = {
     "faiss Flat": (0,),
     "faiss HNSW": SEARCH_EFFORTS,
-    "faiss HNSW, 8 bits": SEARCH_EFFORTS,
     "faiss IVF-PQ + refine": PROBES,
     "hnswlib": SEARCH_EFFORTS,
     "usearch": SEARCH_EFFORTS,
@@ -119,7 +118,6 @@ def _searched(name: str, path: Path, folder: str) -> dict[str, Any]:
 FACTORIES = {
     "faiss Flat": "Flat",
     "faiss HNSW": f"HNSW{M}",
-    "faiss HNSW, 8 bits": f"HNSW{M}_SQ8",
     "faiss IVF-PQ + refine": f"IVF{CELLS},PQ48,RFlat",
 }
 
