@@ -21,7 +21,7 @@ from sememe.search.parts import Parts
 from sememe.search.request import Queries, Request
 from sememe.search.rerank import reranked
 from sememe.search.second_search import Record, feed_back
-from sememe.search.shortlist import CANDIDATES_PER_HIT, MIN_CANDIDATES
+from sememe.search.shortlist import candidates_for
 from sememe.search.stages import Clock, StageReport
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Searcher:
     def _rank_by_words(self, queries: Queries, vectors: np.ndarray, allowed: np.ndarray, k: int) -> Iterator[Ranking]:
         if not all(isinstance(query, str) for query in queries):
             raise InputError("the first stage 'lexical' finds words, so a query must be a text")
-        n = max(MIN_CANDIDATES, k * (self._index.config.candidates or CANDIDATES_PER_HIT))
+        n = candidates_for(k, self._index.config.candidates)
         for query, vector in zip(queries, vectors, strict=True):
             clock = Clock()
             found = np.sort(top_items(self._lexical_scores(str(query)), allowed, n, at_least=0.0))
