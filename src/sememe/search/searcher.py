@@ -156,7 +156,7 @@ class Searcher:
 
     def _rank(self, queries: Queries, vectors: np.ndarray, allowed: np.ndarray, k: int) -> Iterable[Ranking]:
         bank, starts = self._generation.bank, self._generation.starts
-        if allowed.sum() < FEW * self._generation.live.sum():
+        if np.count_nonzero(allowed) < FEW * np.count_nonzero(self._generation.live):
             few = self._generation.rows_of(np.flatnonzero(allowed))
             report = StageReport("filter", len(few), 0, 0.0)
             return (rescore(bank, vector, few, k, (report,)) for vector in vectors)
@@ -178,8 +178,11 @@ class Searcher:
             yield rescore(self._generation.bank, vector, self._generation.rows_of(found), k, (words,))
 
     def _lexical_scores(self, query: str) -> np.ndarray:
+        found = self._parts.lexical().score(query)
+        if len(found) == len(self._generation.live):  # nothing was deleted
+            return found
         scores = np.zeros(len(self._generation.live), np.float32)
-        scores[self._parts.live_ordinals()] = self._parts.lexical().score(query)
+        scores[self._parts.live_ordinals()] = found
         return scores
 
     def _expanded_scores(self, expansion: RM3, query: str, allowed: np.ndarray) -> np.ndarray:
