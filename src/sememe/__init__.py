@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sememe.search.feedback import Feedback
     from sememe.search.late_interaction import LateInteraction
     from sememe.search.multi_vector import MultiVectorIndex
+    from sememe.training.encoders import train_encoder
 
 _HOMES = {
     "Atoms": "sememe.atoms",
@@ -39,6 +40,7 @@ _HOMES = {
     "Hit": "sememe.search",
     "Index": "sememe.search",
     "SememeError": "sememe.errors",
+    "train_encoder": "sememe.training.encoders",
 }
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "__version__",
     "harvest",
     "read",
+    "train_encoder",
 ]
 
 
