@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sememe import disk
 from sememe.errors import ModelError
 from sememe.extras import require
 from sememe.models.trainable import TrainableEncoder
@@ -123,7 +124,7 @@ class _Run:
         self.progress = self.checkpoint.restore()
         self.workers.wait()
         if self.live_log is not None:
-            self.live_log.write_bytes(log_bytes(self.progress.log))
+            disk.write_file(self.live_log, log_bytes(self.progress.log))
         done, total = self.progress.step, self.config.steps
         with progress_bar("Training", total, unit="steps", done=done) as bar:
             for step in range(done + 1, total + 1):
