@@ -102,10 +102,13 @@ class Represent:
         """The share of the texts that falls to this process, in pieces of similar length."""
         rows = batch.views[view]
         share = self._workers.share(len(rows))
+        lengths = [len(rows[place]) for place in share]
         budget = _TOKENS.get(self._encoder.device.type, _TOKENS_ELSEWHERE)
+        if not self._encoder.pads:
+            budget = len(lengths) * max(lengths, default=0)  # one piece: each has a gradient as large as the table
         cut = [
             [share[place] for place in places[start : start + (self._chunk or len(places))]]
-            for places in batches([len(rows[place]) for place in share], budget)
+            for places in batches(lengths, budget)
             for start in range(0, len(places), self._chunk or len(places))
         ]
         return [Piece(view, places, _seed(self._seed, number, view, min(places))) for places in cut]
