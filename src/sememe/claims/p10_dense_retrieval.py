@@ -32,7 +32,7 @@ STAGES = ("binary", "ivf", "pq:48", "prefix:128", "funnel:64,128", "itq", "atoms
 """First stages; what they propose is ranked by exact scores, and all are at their defaults."""
 OTHERS = ("lexical", "hybrid", "exact+average", "exact+rocchio", "lexical+rm3")
 COLLECTIONS = ("cranfield", "cisi", "cacm", "scifact", "cosqa")
-N_PAIRS = 120
+N_PAIRS = 250
 CELLS, PROBED = 64, (1, 4, 16, 64)
 CANDIDATES = 100
 LEAST_FOR_CODES = 2000
@@ -45,14 +45,15 @@ MOST_LOST = 0.005  # nDCG@10
 class _Size:
     collections: Sequence[str]
     stages: Sequence[str]
+    others: Sequence[str]
     traded: str
     """The collection whose vectors the trade-off is measured on."""
 
 
 SIZES = {
-    "tiny": _Size(("docstrings",), ("binary", "ivf", "prefix:128"), "docstrings"),
-    "small": _Size(COLLECTIONS, STAGES, "scifact"),
-    "full": _Size(COLLECTIONS, STAGES, "scifact"),
+    "tiny": _Size(("docstrings",), ("binary", "ivf", "prefix:128"), OTHERS[:2], "docstrings"),
+    "small": _Size(COLLECTIONS, STAGES, OTHERS, "scifact"),
+    "full": _Size(COLLECTIONS, STAGES, OTHERS, "scifact"),
 }
 
 
@@ -73,7 +74,7 @@ def prepare(setting: Setting) -> Iterator[_Prepared]:
             folder = _docstrings(setting.work) if name == "docstrings" else setting.data(f"retrieval-{name}")
             index = Index.build(read(folder), encoder, setting.work / f"{name}.index", resume=True)
             stack.callback(index.close)
-            figures |= _of_pipelines(name, evaluate(index, folder, ("exact", *size.stages, *OTHERS)))
+            figures |= _of_pipelines(name, evaluate(index, folder, ("exact", *size.stages, *size.others)))
             if name == size.traded:
                 bank = index.bank
         yield _Prepared(figures, bank, setting.work)
@@ -104,9 +105,10 @@ def _trade_off(bank: Bank, work: Path, rng: np.random.Generator) -> dict[str, fl
     cells = min(CELLS, len(vectors) // 40)
     lists = InvertedLists.fit(bank, cells)
     lists.extend(bank)
+    n = min(CANDIDATES, len(vectors) // cells // 2)  # more than a cell holds would open others
     for probed in PROBED:
         lists.n_probed = min(probed, cells)
-        found = [_reranked(bank, lists.candidates(vectors[row], len(bank), _others(bank, row)), row) for row in rows]
+        found = [_reranked(bank, lists.candidates(vectors[row], n, _others(bank, row)), row) for row in rows]
         figures[f"cells, {probed} of {CELLS} probed: recall@10"] = _recall(truth, found)
     if len(vectors) >= LEAST_FOR_CODES:
         codes = ProductCodes.fit(bank, 48)
@@ -171,8 +173,8 @@ def _stages_lose_little(figures: Figures) -> bool:
 
 
 def _recalls_rise(figures: Figures) -> bool:
-    recalls = [figures[f"cells, {probed} of {CELLS} probed: recall@10"] for probed in PROBED]
-    return bool((np.diff(np.asarray(recalls), axis=0) >= 0).all())
+    recalls = [np.asarray(figures[f"cells, {probed} of {CELLS} probed: recall@10"]) for probed in PROBED]
+    return bool((np.diff(np.asarray(recalls), axis=0) >= 0).all() and np.all(recalls[0] < recalls[-1]))
 
 
 CLAIM = Claim(
@@ -183,7 +185,7 @@ CLAIM = Claim(
     "nDCG@10 of about .645, BM25 with .665",
     protocol="The product as a user gets it: `sememe index` with MiniLM, documents cut into windows, every stage at "
     "its defaults; stages propose, exact scores of the stored vectors decide. Small: Cranfield, CISI, CACM, SciFact, "
-    "CoSQA; tiny: 120 docstrings and functions of the standard library. BM25 and dense figures of SciFact and CoSQA "
+    "CoSQA; tiny: 250 docstrings and functions of the standard library. BM25 and dense figures of SciFact and CoSQA "
     "were known before from docs/search.md. Trade-off on SciFact's own vectors: 200 of them as queries, their own row "
     "left out",
     baselines=(
@@ -198,8 +200,8 @@ CLAIM = Claim(
             _stages_lose_little,
         ),
         Condition(
-            "recall@10 does not fall when more cells are probed, and is 1 when all are",
-            lambda figures: _recalls_rise(figures) and _every(figures, f"{CELLS} of {CELLS} probed: recall@10", 1.0),
+            "recall@10 rises when more cells are probed, to 0.95 or more when all are",
+            lambda figures: _recalls_rise(figures) and _every(figures, f"{CELLS} of {CELLS} probed: recall@10", 0.95),
         ),
         Condition("int8 vectors keep a recall@10 of 0.95", lambda figures: _every(figures, "int8: recall@10", 0.95)),
         Condition(
