@@ -149,5 +149,8 @@ def rows_of(ordinals: np.ndarray, starts: np.ndarray, n_rows: int) -> np.ndarray
     """The rows of documents, where `starts` holds every document's first row; ascending if `ordinals` is."""
     if len(starts) == n_rows:
         return ordinals
-    ends = np.append(starts[1:], n_rows)
-    return np.concatenate([np.arange(starts[o], ends[o]) for o in ordinals] or [np.zeros(0, np.int64)])
+    first = starts[ordinals]
+    counts = np.append(starts[1:], n_rows)[ordinals] - first
+    before = np.cumsum(counts) - counts
+    rows: np.ndarray = np.arange(int(counts.sum())) + np.repeat(first - before, counts)
+    return rows

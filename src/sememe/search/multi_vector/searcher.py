@@ -88,7 +88,7 @@ class Searcher:
         if len(best) == k:
             slack = _TOLERANCE * float(np.linalg.norm(query, axis=1).sum())
             best = np.flatnonzero(scores >= scores[best[-1]] - slack)
-        exact = [exact_score(exact_shares(query, self._vectors(ordinals[i]))[1]) for i in best]
+        exact = [exact_score(exact_shares(query, self._vectors(ordinals[i : i + 1]))[1]) for i in best]
         order = sorted(range(len(best)), key=lambda place: (-exact[place], int(ordinals[best[place]])))[:k]
         n_bytes = int(self._counts(ordinals[best]).sum()) * self._generation.bank.row_bytes
         report = StageReport("fine", len(order), n_bytes, clock.lap())
@@ -111,16 +111,19 @@ class Searcher:
         while first < len(ordinals):
             room = np.searchsorted(np.cumsum(counts[first:]), _BLOCK_ROWS, side="right")
             last = first + max(1, int(room))
-            rows = np.concatenate([self._vectors(ordinal) for ordinal in ordinals[first:last]])
+            vectors = self._vectors(ordinals[first:last])
             starts = np.cumsum(counts[first:last]) - counts[first:last]
-            scores[first:last] = score_documents(query, np.zeros(1, np.int64), rows, starts)[0]
+            scores[first:last] = score_documents(query, np.zeros(1, np.int64), vectors, starts)[0]
             first = last
         n_bytes = int(counts.sum()) * self._generation.bank.row_bytes
         stages.append(StageReport("maxsim", len(ordinals), n_bytes, clock.lap()))
         return ordinals, scores, tuple(stages)
 
-    def _vectors(self, ordinal: int) -> np.ndarray:
-        return self._generation.bank[self._generation.rows(int(ordinal))]
+    def _vectors(self, ordinals: np.ndarray) -> np.ndarray:
+        """The vectors of documents, one after another; read in one go where the documents lie side by side."""
+        bank, rows = self._generation.bank, self._generation.rows_of(ordinals)
+        side_by_side = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+        return bank[int(rows[0]) : int(rows[-1]) + 1] if side_by_side else bank[rows]
 
     def _counts(self, ordinals: np.ndarray) -> np.ndarray:
         """How many vectors documents have."""
