@@ -292,3 +292,33 @@ def test_words_as_first_stage_need_a_text(tmp_path, hash_encoder):
         pytest.raises(InputError, match="must be a text"),
     ):
         index.search(np.ones(hash_encoder.dimensions, np.float32))
+
+
+def test_atoms_propose_by_the_decoded_rows_at_their_lengths(bank, stages):
+    """Against a dense reference: <q, x'> |x| / |x'| with x' the decoded code; and with few lists, those that matter."""
+    stage = stages["atoms"]
+    weights, codes = stage.weights, np.asarray(stage.lists.T.todense())
+    decoded = codes @ weights.decoder + weights.bias
+    scores = bank[:20] @ decoded.T / np.linalg.norm(decoded, axis=1) * np.linalg.norm(bank[:], axis=1)
+    everything = np.ones(N, bool)
+    for query, of_query in zip(bank[:20], scores, strict=True):
+        found = stage.candidates(query, 30, everything)
+        np.testing.assert_allclose(of_query[found], np.sort(of_query)[::-1][:30], atol=1e-5)
+    try:
+        stage.most_read = stage.lists.nnz // 4
+        for query in bank[:20]:
+            along = weights.decoder @ query
+            reach = -np.abs(along) * np.linalg.norm(codes, axis=0)
+            order, read = np.argsort(reach, kind="stable"), 0
+            chosen = np.zeros(len(along), bool)
+            for atom in order:
+                read += int((codes[:, atom] > 0).sum())
+                if read > stage.most_read:
+                    break
+                chosen[atom] = True
+            partial = (codes[:, chosen] @ along[chosen] + weights.bias @ query) * stage.scales
+            found = stage.candidates(query, 30, everything)
+            np.testing.assert_allclose(partial[found], np.sort(partial)[::-1][:30], atol=1e-5)
+            assert 0 < chosen.sum() < len(chosen)
+    finally:
+        stage.most_read = type(stage)(weights).most_read

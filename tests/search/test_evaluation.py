@@ -149,6 +149,19 @@ def test_codes_of_another_stage_are_never_taken_for_this_one(collection, tmp_pat
         assert len(list((tmp_path / "i" / "g000001").glob("coarse-*"))) == 1
 
 
+def test_a_tuned_number_of_candidates_wins_over_the_floor(collection, tmp_path, hash_encoder):
+    with Index.build(collection[1], hash_encoder, tmp_path / "i", coarse="sign") as index:
+        assert index.search("word1", 3).stages[1].candidates == 100
+        index.set_coarse("sign", candidates=4)
+        for k, expected in ((1, 4), (3, 12), (10, 40)):
+            assert index.search("word1", k).stages[1].candidates == expected
+        assert index.info()["coarse"]["per_hit"] == 4
+        for candidates, least in ((0, 100), (2, 6)):
+            view = index.using("lexical", candidates=candidates)
+            found = view.search(" ".join(WORDS), 3).stages[1]
+            assert (found.stage, found.candidates) == ("lexical", least)
+
+
 def test_tuning_chooses_what_reaches_the_recall(index):
     tuned = index.tune(["binary", "sign", "pq:96"], recall=0.9)  # 96 bytes do not fit 16 dimensions
     assert {point.stage for point in tuned.curve} == {"binary", "sign"}

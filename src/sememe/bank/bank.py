@@ -212,9 +212,11 @@ class Bank:
         """
         if isinstance(rows, slice):
             return self._read(rows)
-        unique, inverse = np.unique(row_numbers(rows, len(self)), return_inverse=True)
-        read = self._read(unique)
-        return read if np.array_equal(inverse, np.arange(len(unique))) else read[inverse]
+        numbers = row_numbers(rows, len(self))
+        if (numbers[1:] > numbers[:-1]).all():
+            return self._read(numbers)
+        unique, inverse = np.unique(numbers, return_inverse=True)
+        return self._read(unique)[inverse]
 
     def batches(self, size: int) -> Iterator[tuple[int, np.ndarray]]:
         """All rows in order, `size` at a time: the number of the first row, and the rows as float32, to be read only.

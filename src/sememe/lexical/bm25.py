@@ -74,8 +74,7 @@ class Lexical:
             column = self.words.get(word)
             if column is not None:
                 entries = slice(self.starts[column], self.starts[column + 1])
-                # A column holds each document once, so plain fancy indexing adds every entry.
-                scores[self.items[entries]] += self.scores[entries]
+                np.add.at(scores, self.items[entries], self.scores[entries])
         return scores
 
     def save(self, path: Path) -> None:

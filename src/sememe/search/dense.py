@@ -19,6 +19,8 @@ from sememe.search.shortlist import Shortlist
 from sememe.search.stages import Clock, StageReport
 
 BLOCK_ROWS = 16_384
+FEW_QUERIES = 3
+ROWS_IN_CACHE = 1024
 MAX_SCORES = 64 << 20  # float32 scores held at once: 256 MiB
 # Scores of the first stage are off by rounding; whatever comes this close to the k-th is scored exactly.
 TOLERANCE = 1e-4
@@ -50,14 +52,15 @@ def rank_exact(bank: Bank, starts: np.ndarray, queries: np.ndarray, allowed: np.
         clock, chunk = Clock(), queries[first : first + per_chunk]
         rows = np.empty((len(chunk), len(bank)), np.float32)
         for start, block in bank.batches(BLOCK_ROWS):
-            np.matmul(chunk, block.T, out=rows[:, start : start + len(block)])
+            _multiply(chunk, block, rows[:, start : start + len(block)])
         scores = rows if len(starts) == len(bank) else np.maximum.reduceat(rows, starts, axis=1)
         n_bytes, ms = len(bank) * bank.row_bytes // len(chunk), clock.lap() / len(chunk)
         for query, approximate in zip(chunk, scores, strict=True):
             candidates = top_items(approximate, allowed, k)
             if len(candidates) == k:
-                close = approximate[candidates[-1]] - TOLERANCE * np.linalg.norm(query)
-                candidates = np.flatnonzero(allowed & (approximate >= close))
+                close = approximate >= approximate[candidates[-1]] - TOLERANCE * np.linalg.norm(query)
+                close &= allowed
+                candidates = np.flatnonzero(close)
             proposed = rows_of(candidates, starts, len(bank))
             scan = StageReport("exact", len(proposed), n_bytes, ms + clock.lap())
             yield rescore(bank, query, proposed, k, (scan,))
@@ -69,14 +72,14 @@ def rank_shortlist(
 ) -> Iterator[Ranking]:
     """Rank documents among the rows that a first stage proposes; see `sememe.search.coarse.stage`."""
     documents = bank.documents
-    allowed_rows = allowed[documents]
-    n_allowed = int(allowed.sum())
+    allowed_rows = np.ones(len(bank), bool) if allowed.all() else allowed[documents]
+    wanted = min(k, int(np.count_nonzero(allowed)))
     stage = shortlist.stage
     for query in queries:
         clock, n_candidates = Clock(), shortlist.n_candidates(k)
         while True:
             rows = stage.candidates(query, n_candidates, allowed_rows)
-            if len(rows) < n_candidates or len(np.unique(documents[rows])) >= min(k, n_allowed):
+            if len(rows) < n_candidates or len(set(documents[rows].tolist())) >= wanted:
                 break
             n_candidates *= 2  # one long document may fill the list with its windows
         coarse = StageReport(str(shortlist.name), len(rows), stage.nbytes, clock.lap())
@@ -110,16 +113,36 @@ def rescore(
 
     Equal scores are ordered by row, which is the order in which documents were added.
     """
-    clock, rows = Clock(), np.unique(rows)
+    clock, rows = Clock(), rows if is_ascending(rows) else np.unique(rows)
     if not len(rows):
         return Ranking(rows, rows, np.zeros(0, np.float32), before)
     exact = np.einsum("nd,d->n", bank[rows].astype(np.float64), query.astype(np.float64)).astype(np.float32)
     ordinals = bank.documents[rows]
-    order = np.lexsort((rows, -exact))
-    _, first = np.unique(ordinals[order], return_index=True)
-    best = order[np.sort(first)][:k]
+    order = np.argsort(-exact, kind="stable")
+    if is_ascending(ordinals):  # no two rows of one document
+        best = order[:k]
+    else:
+        _, first = np.unique(ordinals[order], return_index=True)
+        best = order[np.sort(first)][:k]
     fine = StageReport("fine", len(best), len(rows) * bank.row_bytes, clock.lap())
     return Ranking(ordinals[best], rows[best], exact[best], (*before, fine))
+
+
+def _multiply(queries: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
+    """Inner products of queries (m, d) with rows (n, d) into `out` (m, n)."""
+    if len(queries) > FEW_QUERIES:
+        np.matmul(queries, block.T, out=out)
+        return
+    # Row by row: where memory is what limits, the matrix product of BLAS is several times slower for few queries.
+    for start in range(0, len(block), ROWS_IN_CACHE):
+        part = block[start : start + ROWS_IN_CACHE]
+        for query, scores in zip(queries, out, strict=True):
+            np.vecdot(part, query, out=scores[start : start + len(part)])
+
+
+def is_ascending(numbers: np.ndarray) -> bool:
+    """Whether whole numbers (n,) are strictly ascending."""
+    return bool((numbers[1:] > numbers[:-1]).all())
 
 
 def rows_of(ordinals: np.ndarray, starts: np.ndarray, n_rows: int) -> np.ndarray:

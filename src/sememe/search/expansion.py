@@ -119,7 +119,7 @@ def score_words(lexical: Lexical, weights: Mapping[str, float]) -> np.ndarray:
         column = lexical.words.get(word)
         if column is not None:
             entries = slice(lexical.starts[column], lexical.starts[column + 1])
-            scores[lexical.items[entries]] += np.float32(weight) * lexical.scores[entries]
+            np.add.at(scores, lexical.items[entries], np.float32(weight) * lexical.scores[entries])
     return scores
 
 

@@ -29,6 +29,7 @@ class Parts:
 
     def __init__(self, manifest: Manifest[IndexConfig], index: Path, generation: Generation) -> None:
         self._config = manifest.config
+        self._name = parse_coarse(manifest.config.coarse)
         self._index, self._folder = index, manifest.folder(index)
         self._generation = generation
         self._lexical: Lexical | None = None
@@ -48,10 +49,9 @@ class Parts:
     @property
     def coarse(self) -> CoarseName:
         """The first stage of a dense search."""
-        name = parse_coarse(self._config.coarse)
-        if name.kind == "auto":
+        if self._name.kind == "auto":
             return CoarseName("exact" if len(self._generation.bank) <= MAX_EXACT_ROWS else "binary")
-        return name
+        return self._name
 
     def shortlist(self) -> Shortlist | None:
         """The first stage with codes of all rows; None when it holds none (`exact`, `lexical`)."""

@@ -50,4 +50,4 @@ class Ragged:
         length = self._journal.length(file)
         if length == 0:
             return np.zeros(0, dtype)
-        return np.memmap(self._journal.path(file), dtype=dtype, mode="r", shape=(length // dtype.itemsize,))
+        return np.asarray(np.memmap(self._journal.path(file), dtype, "r", shape=(length // dtype.itemsize,)))

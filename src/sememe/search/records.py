@@ -49,8 +49,8 @@ class Records:
 
     def window(self, row: int) -> Window:
         """The part of its document's text that a bank row stands for."""
-        start, end = self.windows[row]
-        return Window(int(start), int(end))
+        start, end = self.windows[row].tolist()
+        return Window(start, end)
 
     def metadata(self, ordinals: Iterable[int]) -> Iterable[dict[str, Any]]:
         """The metadata of documents, with `id` and `title` among them so that filters can name these too."""
@@ -100,7 +100,7 @@ class Records:
         start = int(self.ends[ordinal - 1]) if ordinal else 0
         data = os.pread(self._file, int(self.ends[ordinal]) - start, start)
         try:
-            record: dict[str, Any] = json.loads(data)
+            record: dict[str, Any] = json.loads(data.decode())
         except ValueError as error:
             path = self._journal.path(RECORDS)
             raise ArtifactError(f"is damaged between bytes {start} and {start + len(data)}", where=str(path)) from error
@@ -110,4 +110,6 @@ class Records:
         length = self._journal.length(file)
         if length == 0:
             return np.zeros(0, dtype)
-        return np.memmap(self._journal.path(file), dtype=dtype, mode="r", shape=(length // np.dtype(dtype).itemsize,))
+        shape = (length // np.dtype(dtype).itemsize,)
+        # As a plain array: each piece of a memmap is an object with a life of its own.
+        return np.asarray(np.memmap(self._journal.path(file), dtype=dtype, mode="r", shape=shape))

@@ -22,7 +22,7 @@ from sememe.search.query_vectors import query_vectors
 from sememe.search.request import Queries, Request
 from sememe.search.rerank import reranked
 from sememe.search.second_search import Record, feed_back
-from sememe.search.shortlist import CANDIDATES_PER_HIT, MIN_CANDIDATES
+from sememe.search.shortlist import candidates_for
 from sememe.search.stages import Clock, StageReport
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Searcher:
 
     def _rank(self, queries: Queries, vectors: np.ndarray, allowed: np.ndarray, k: int) -> Iterable[Ranking]:
         bank, starts = self._generation.bank, self._generation.starts
-        if allowed.sum() < FEW * self._generation.live.sum():
+        if np.count_nonzero(allowed) < FEW * np.count_nonzero(self._generation.live):
             few = self._generation.rows_of(np.flatnonzero(allowed))
             report = StageReport("filter", len(few), 0, 0.0)
             return (rescore(bank, vector, few, k, (report,)) for vector in vectors)
@@ -149,7 +149,7 @@ class Searcher:
     def _rank_by_words(self, queries: Queries, vectors: np.ndarray, allowed: np.ndarray, k: int) -> Iterator[Ranking]:
         if not all(isinstance(query, str) for query in queries):
             raise InputError("the first stage 'lexical' finds words, so a query must be a text")
-        n = max(MIN_CANDIDATES, k * (self._index.config.candidates or CANDIDATES_PER_HIT))
+        n = candidates_for(k, self._index.config.candidates)
         for query, vector in zip(queries, vectors, strict=True):
             clock = Clock()
             found = np.sort(top_items(self._lexical_scores(str(query)), allowed, n, at_least=0.0))
@@ -157,8 +157,11 @@ class Searcher:
             yield rescore(self._generation.bank, vector, self._generation.rows_of(found), k, (words,))
 
     def _lexical_scores(self, query: str) -> np.ndarray:
+        found = self._parts.lexical().score(query)
+        if len(found) == len(self._generation.live):  # nothing was deleted
+            return found
         scores = np.zeros(len(self._generation.live), np.float32)
-        scores[self._parts.live_ordinals()] = self._parts.lexical().score(query)
+        scores[self._parts.live_ordinals()] = found
         return scores
 
     def _expanded_scores(self, expansion: RM3, query: str, allowed: np.ndarray) -> np.ndarray:

@@ -59,8 +59,8 @@ class Shortlist:
         return shortlist
 
     def n_candidates(self, k: int) -> int:
-        """How many rows to propose for `k` hits."""
-        return max(MIN_CANDIDATES, self.per_hit * k)
+        """How many rows to propose for `k` hits: what was asked for, or what was measured but at least 100."""
+        return candidates_for(k, self.asked, self.per_hit)
 
     def measure(self, bank: Bank, live: np.ndarray, *, grow: bool, random_state: int = 0) -> None:
         """Measure recall@10 with sampled rows as queries; `grow` proposes more rows until it reaches the target.
@@ -116,6 +116,18 @@ class Shortlist:
         shortlist = cls(name, stage_class(name).load(path), measured["asked"])
         shortlist.per_hit, shortlist.recall = measured["per_hit"], measured["recall@10"]
         return shortlist
+
+
+def candidates_for(k: int, asked: int, per_hit: int = CANDIDATES_PER_HIT) -> int:
+    """How many rows to propose for `k` hits.
+
+    Args:
+        k: the hits.
+        asked: rows for each hit as the settings ask for them, such as those that tuning chose; 0 for none.
+        per_hit: rows for each hit when nothing is asked for; then there is a least number.
+
+    """
+    return asked * k if asked else max(MIN_CANDIDATES, per_hit * k)
 
 
 def measured_path(path: Path) -> Path:

@@ -1,8 +1,8 @@
 """Inverted lists of atoms: the sparse code of every row, turned round, as the index that proposes rows.
 
-With a row ``x ~ sum_j a_j d_j + b`` its score is about ``sum_j a_j <q,d_j>``: the lists of the atoms that the query
-points along hold the rows worth reading. What is read is what explains a hit: a row is proposed because of named
-atoms. As in a lexical index, a query looks only into its own lists, the longest left out when it has many.
+With a row ``x ~ x' = sum_j a_j d_j + b`` its score is about ``<q, x'> |x| / |x'|``: the dictionary leaves something of
+every row over, and rows of which it leaves more must not lose by that. What is read is what explains a hit: a row is
+proposed because of named atoms. A large collection is read as a lexical index is: only the lists that matter most.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from sememe.search.coarse.selecting import new_rows, sampled_rows
 from sememe.search.fusion import top_items
 
 if TYPE_CHECKING:
-    from scipy.sparse import csc_matrix
+    from scipy.sparse import csr_matrix
 
     from sememe.atoms.weights import Weights
 
-ROWS_AT_ONCE = 8192
+BLOCK_ROWS = 256
 MAX_ATOMS, ROWS_PER_ATOM = 4096, 8
-READ_LISTS = 256
+# Compiled code goes through all lists of a hundred thousand rows in as little time as it takes to choose among them.
+MOST_READ = 4_000_000
 
 
 class AtomPostings:
@@ -32,22 +33,20 @@ class AtomPostings:
 
     Attributes:
         weights: the dictionary that makes the codes.
-        starts: where the list of each atom starts; shape (n_atoms + 1,), int64.
-        rows: the rows of all lists, one list after another, ascending in each; int32.
-        activations: how active the atom is in each of these rows; float16.
-        n_lists: how many lists a query reads at most.
+        lists: how active each atom is in each row; shape (n_atoms, n_rows), float32. A list is a row of it.
+        scales: |x| / |x'| of each row; shape (n_rows,), float32.
+        most_read: how many entries of lists a query reads at most; those of the atoms that can move rows most.
 
     """
 
     kind: ClassVar[str] = "atoms"
 
     def __init__(self, weights: Weights) -> None:
+        from scipy.sparse import csr_matrix
+
         self.weights = weights
-        self.n_lists = READ_LISTS
-        self.starts = np.zeros(weights.n_atoms + 1, np.int64)
-        self.rows, self.activations = np.zeros(0, np.int32), np.zeros(0, np.float16)
-        self._n_rows = 0
-        self._spread = np.zeros(weights.n_atoms)
+        self.most_read = MOST_READ
+        self._hold(csr_matrix((weights.n_atoms, 0), dtype=np.float32), np.zeros(0, np.float32))
 
     @classmethod
     def fit(cls, bank: Bank, parameter: int | None = None, random_state: int = 0) -> Self:
@@ -61,60 +60,80 @@ class AtomPostings:
 
     @property
     def n_rows(self) -> int:
-        return self._n_rows
+        return len(self.scales)
 
     @property
     def nbytes(self) -> int:
-        return int(self.rows.nbytes + self.activations.nbytes + self.starts.nbytes + self.weights.decoder.nbytes)
+        lists = self.lists
+        held = (lists.data, lists.indices, lists.indptr, self.scales, self.weights.decoder)
+        return sum(int(array.nbytes) for array in held)
 
     def extend(self, bank: Bank) -> None:
         from scipy.sparse import vstack
 
-        blocks = [self._matrix()]
-        for _, vectors in new_rows(bank, self.n_rows, ROWS_AT_ONCE):
-            blocks.append(self.weights.encode(vectors).tocsc())
-        if len(blocks) > 1:
-            self._take(vstack(blocks, format="csc"))
+        codes, scales = [self.lists.T.tocsr()], [self.scales]
+        # Whole blocks of one size, the first anew: a product of fixed shape rounds alike however the rows came.
+        for start, block in new_rows(bank, self.n_rows - self.n_rows % BLOCK_ROWS, BLOCK_ROWS):
+            new = slice(max(0, self.n_rows - start), len(block))
+            padded = np.zeros((BLOCK_ROWS, block.shape[1]), np.float32)
+            padded[: len(block)] = block
+            code = self.weights.encode(padded)[new]
+            code.data = code.data.astype(np.float16).astype(np.float32)  # as they are stored
+            codes.append(code)
+            scales.append(_scales(block[new], self.weights.decode(code)))
+        if len(codes) > 1:
+            self._hold(vstack(codes, format="csr").T.tocsr(), np.concatenate(scales))
 
     def candidates(self, query: np.ndarray, n: int, allowed: np.ndarray) -> np.ndarray:
-        along = self.weights.decoder @ query
-        # How far an atom's list can move rows past each other: its weight times the spread of its activations.
-        reach = np.abs(along) * self._spread
-        lists = reach.argsort(kind="stable")[::-1][: self.n_lists]
-        lists = np.sort(lists[reach[lists] > 0])
-        read = [np.arange(self.starts[atom], self.starts[atom + 1]) for atom in lists]
-        places = np.concatenate(read) if read else np.zeros(0, np.int64)
-        parts = np.repeat(along[lists], np.diff(self.starts)[lists]) * self.activations[places]
-        scores = np.bincount(self.rows[places], parts, minlength=self.n_rows)
+        along = np.asarray(self.weights.decoder @ query, np.float32)
+        scores = self._read(along)
+        scores += np.float32(self.weights.bias @ query)
+        scores *= self.scales
         return top_items(scores, allowed, n)
 
     def save(self, path: Path) -> None:
         arrays: dict[str, np.ndarray] = self.weights.arrays()
-        arrays |= {"starts": self.starts, "rows": self.rows, "activations": self.activations}
-        card: dict[str, Any] = {"n_rows": self.n_rows, "k": self.weights.k}
-        artifact.save(path, f"coarse-{self.kind}", arrays, card)
+        starts, rows = self.lists.indptr.astype(np.int64), self.lists.indices.astype(np.int32)
+        arrays |= {"starts": starts, "rows": rows, "activations": self.lists.data.astype(np.float16)}
+        artifact.save(path, f"coarse-{self.kind}", {**arrays, "scales": self.scales}, {"k": self.weights.k})
 
     @classmethod
     def load(cls, path: Path) -> Self:
+        from scipy.sparse import csr_matrix
+
         from sememe.atoms.weights import ARRAYS, Weights
 
         arrays, card = artifact.load(path, f"coarse-{cls.kind}")
         stage = cls(Weights(**{name: arrays[name] for name in ARRAYS}, k=card["k"]))
-        stage._hold(arrays["starts"], arrays["rows"], arrays["activations"], card["n_rows"])
+        parts = (arrays["activations"].astype(np.float32), arrays["rows"], arrays["starts"])
+        shape = (stage.weights.n_atoms, len(arrays["scales"]))
+        stage._hold(csr_matrix(parts, shape=shape), arrays["scales"])
         return stage
 
-    def _matrix(self) -> csc_matrix:
-        from scipy.sparse import csc_matrix
+    def _read(self, along: np.ndarray) -> np.ndarray:
+        """The sum over the lists that are read of ``a_j <q, d_j>``, given ``<q, d_j>``; shape (n_rows,)."""
+        if self.lists.nnz <= self.most_read:
+            everything: np.ndarray = self.lists.T @ along
+            return everything
+        # How far an atom's list can move rows past each other: its weight times the spread of its activations.
+        order = np.argsort(-np.abs(along) * self._spread, kind="stable")
+        affordable = int(np.searchsorted(np.cumsum(self._lengths[order]), self.most_read, side="right"))
+        chosen = np.sort(order[: max(1, affordable)])
+        some: np.ndarray = self.lists[chosen].T @ along[chosen]
+        return some
 
-        activations = self.activations.astype(np.float32)
-        return csc_matrix((activations, self.rows, self.starts), shape=(self.n_rows, self.weights.n_atoms))
+    def _hold(self, lists: csr_matrix, scales: np.ndarray) -> None:
+        lists.sort_indices()
+        self.lists: csr_matrix = lists
+        self.scales = scales
+        self._lengths: np.ndarray = np.diff(lists.indptr)
+        squares: Any = lists.multiply(lists).sum(axis=1)
+        self._spread = np.sqrt(np.asarray(squares, np.float64)).ravel()
 
-    def _take(self, codes: csc_matrix) -> None:
-        codes.sort_indices()
-        starts, rows = codes.indptr.astype(np.int64), codes.indices.astype(np.int32)
-        self._hold(starts, rows, codes.data.astype(np.float16), codes.shape[0])
 
-    def _hold(self, starts: np.ndarray, rows: np.ndarray, activations: np.ndarray, n_rows: int) -> None:
-        self.starts, self.rows, self.activations, self._n_rows = starts, rows, activations, n_rows
-        squares = np.add.reduceat(np.append(activations.astype(np.float64) ** 2, 0), starts[:-1])
-        self._spread = np.sqrt(np.where(np.diff(starts) > 0, squares, 0.0))
+def _scales(vectors: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+    """|x| / |x'| row by row, 1 where x' is 0; (n,), float32."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", decoded, decoded, dtype=np.float64))
+    wanted = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    scales: np.ndarray = np.divide(wanted, lengths, out=np.ones(len(vectors)), where=lengths > 0).astype(np.float32)
+    return scales

@@ -34,8 +34,10 @@ def search_parameters(kind: str, **values: Any) -> Any:
 
 
 def selector_of(allowed: np.ndarray) -> Any:
-    """A faiss selector of the rows where `allowed` is true; it keeps its bitmap alive."""
+    """A faiss selector of the rows where `allowed` is true, which keeps its bitmap alive; None where all are."""
     import faiss
 
+    if allowed.all():
+        return None
     selector: Any = faiss.IDSelectorBitmap
     return selector(np.packbits(allowed, bitorder="little"))
