@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 BATCH, CHUNK, MAX_LENGTH = 32, 4, 128
+WINDOW = 250  # words
 STEPS = 4  # the first one is not counted
 RUNS = 3
 PEER = "sentence-transformers"
@@ -191,7 +192,7 @@ class Moments:
 
 
 def _pairs(n: int, crops: bool) -> tuple[list[tuple[str, str]], str]:
-    """Titles with abstracts, or crops of 5 to 50% of 250 words, as Contriever draws them."""
+    """Titles with abstracts, or crops of 5 to 50% of a window, as Contriever draws them."""
     if not PAPERS.is_file():
         from benchmarks.made import zipf_texts
 
@@ -204,13 +205,14 @@ def _pairs(n: int, crops: bool) -> tuple[list[tuple[str, str]], str]:
         return found, source
     words = [word for _, text in found for word in text.split()]
     draw = random.Random(0)
-    return [(_crop(words, draw), _crop(words, draw)) for _ in range(n)], source
+    starts = [draw.randrange(len(words) - WINDOW) for _ in range(n)]
+    return [(_crop(words, start, draw), _crop(words, start, draw)) for start in starts], source
 
 
-def _crop(words: list[str], draw: random.Random) -> str:
-    n = int(250 * draw.uniform(0.05, 0.5))
-    start = draw.randrange(len(words) - n)
-    return " ".join(words[start : start + n])
+def _crop(words: list[str], start: int, draw: random.Random) -> str:
+    n = int(WINDOW * draw.uniform(0.05, 0.5))
+    first = start + draw.randrange(WINDOW - n)
+    return " ".join(words[first : first + n])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sememe.search.late_interaction import LateInteraction
     from sememe.search.milvus import MilvusIndex
     from sememe.search.multi_vector import MultiVectorIndex
+    from sememe.training.encoders import train_encoder
 
 _HOMES = {
     "Atoms": "sememe.atoms",
@@ -41,6 +42,7 @@ _HOMES = {
     "Hit": "sememe.search",
     "Index": "sememe.search",
     "SememeError": "sememe.errors",
+    "train_encoder": "sememe.training.encoders",
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "__version__",
     "harvest",
     "read",
+    "train_encoder",
 ]
 
 

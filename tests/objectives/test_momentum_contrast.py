@@ -73,6 +73,7 @@ def test_no_gradient_reaches_keys_or_queue_and_the_copy_is_its_own():
     encoder = small_encoder()
     queue = MomentumQueue(encoder, 8, 0.9, 4)
     assert not any(weight.requires_grad for weight in queue.encoder.module.parameters())
+    assert queue.encoder.parameters() == {}  # nothing that an optimiser could move
     ours = {weight.data_ptr() for weight in encoder.module.parameters()}
     assert ours.isdisjoint(weight.data_ptr() for weight in queue.encoder.module.parameters())
     q = torch.randn(4, 16, requires_grad=True)

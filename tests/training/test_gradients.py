@@ -10,7 +10,7 @@ from tiny_training import documents, small_encoder
 
 torch = pytest.importorskip("torch")
 
-from sememe.models.trainable import TokenStates  # noqa: E402
+from sememe.models.trainable import EncoderChanges, TokenStates, as_trainable  # noqa: E402
 from sememe.objectives.contriever import Contriever  # noqa: E402
 from sememe.objectives.nested import Nested  # noqa: E402
 from sememe.training import representing  # noqa: E402
@@ -135,3 +135,14 @@ def test_bfloat16_is_near_float32_and_the_loss_stays_float32(tmp_path):
         assert found[precision].dtype == torch.float32
     difference = (found["float32"] - found["bfloat16"]).abs().max()
     assert 0 < difference < 0.05
+
+
+def test_a_pooled_vector_is_the_mean_of_its_tokens_whatever_it_is_padded_with(tmp_path):
+    """Dimensions before the normalisation, so that lengths count."""
+    encoder = as_trainable(small_encoder(dropout=0.0).encoder, EncoderChanges(normalize=False))
+    rows = a_batch(encoder, Contriever(), tmp_path).views["key"]
+    padded = encoder.vectors(rows)
+    for place, row in enumerate(rows):
+        states = encoder.token_states([row]).vectors[0]
+        torch.testing.assert_close(encoder.vectors([row])[0], states.mean(0), atol=1e-6, rtol=0)
+        torch.testing.assert_close(padded[place], states.mean(0), atol=1e-5, rtol=0)

@@ -28,6 +28,11 @@ TASKS = ("ASYM", "SYM")
 NO_MOMENTUM, UNMASKED, MASKED = "crop, queue, no momentum", "crop, queue, not masked", "crop, queue"
 DELETE, SHORT, ICT, IN_BATCH = "crop and delete, queue", "crop, short queue", "ict, queue", "crop, in batch"
 TRANSFORMER = "transformer: "
+TRAINED = {
+    "": (0, (IN_BATCH, UNMASKED, MASKED, DELETE, SHORT, NO_MOMENTUM, ICT)),
+    TRANSFORMER: (1, (MASKED, NO_MOMENTUM)),
+}
+"""What is trained on articles: how many layers the encoder has, and which variants of the objective."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +146,9 @@ def _articles(made: Articles, size: _Size, seed: int) -> dict[str, float]:
 
     for title, task in tasks.items():
         figures |= _row(title, "bm25", task.bm25())
-    plans = variants(size)
-    for prefix, layers, steps, names in (
-        ("", 0, size.steps, list(plans)),
-        (TRANSFORMER, 1, size.article_steps, [MASKED, NO_MOMENTUM]),
-    ):
+    options = variants(size)
+    for prefix, (layers, names) in TRAINED.items():
+        steps = size.article_steps if layers else size.steps
         more: dict[str, Any] = {"window": size.window} if layers else {}
         settings = TrainingConfig(
             steps=steps, batch_size=size.batch_size, learning_rate=2e-3, warm_up=50 / 700, seed=seed, held_out=0
@@ -153,7 +156,7 @@ def _articles(made: Articles, size: _Size, seed: int) -> dict[str, float]:
         note(f"{prefix}untrained", _scratch(documents, layers, size.hidden, seed))
         for name in names:
             encoder = _scratch(documents, layers, size.hidden, seed)
-            fit(encoder, documents, Contriever(**plans[name], **more), settings)
+            fit(encoder, documents, Contriever(**options[name], **more), settings)
             note(f"{prefix}{name}", encoder)
     return figures
 

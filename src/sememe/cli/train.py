@@ -98,7 +98,9 @@ def _names(config: type) -> list[str]:
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
     from sememe.training.encoders import EncoderTraining
+    from sememe.training.workers import Workers
 
+    workers = Workers.current()
     started = time.perf_counter()
     config = read_fields(options, TrainingConfig)
     objective = _objective(options)
@@ -107,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     more = {"collections": options.eval, "resume": options.resume}
     with EncoderTraining(encoder, corpus, objective, options.out, config, **more) as job:
         plan = job.plan()
-        if not options.json:
+        if workers.is_first and not options.json:
             _print_plan(plan)
         if options.dry_run:
             if options.json:
@@ -115,6 +117,8 @@ def run(options: argparse.Namespace) -> int:
             return 0
         plan.check()
         trained = job.run()
+    if not workers.is_first:
+        return 0
     if options.json:
         print_json({**trained.card, "path": str(trained.path), "seconds": time.perf_counter() - started})
         return 0

@@ -68,9 +68,11 @@ class TrainableEncoder(ABC):
         normalizes: whether vectors have length one, so that they are compared by cosine; else by dot product.
         max_tokens: how many tokens of a text are read, those that frame it not counted.
         device: where it computes.
+        pads: whether texts that are computed together must be filled up to one length.
 
     """
 
+    pads = True
     encoder: Encoder
     module: Any
     width: int
@@ -270,6 +272,7 @@ class _TrainableTransformer(TrainableEncoder):
 
 @final
 class _TrainableTable(TrainableEncoder):
+    pads = False
     encoder: StaticEncoder
 
     def __init__(self, encoder: StaticEncoder, normalize: bool | None) -> None:

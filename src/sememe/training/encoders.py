@@ -24,6 +24,7 @@ from sememe.training.objective import Objective
 from sememe.training.plan import Plan, plan_training
 from sememe.training.search_task import ByQuery, SearchTask
 from sememe.training.verdict import Verdict, judge, no_verdict
+from sememe.training.workers import Workers
 
 KIND = "trained-encoder"
 
@@ -115,14 +116,16 @@ class EncoderTraining:
         self._work = work_folder(self._path)
         refuse_other_folder(self._path)
         _check_resume(self._work, resume)
-        disk.make_folder(self._work)
-        self._lock = WriterLock(self._work)
+        self._workers = Workers.current()
+        scratch = self._work if self._workers.is_first else self._work / f"worker-{self._workers.rank}"
+        disk.make_folder(scratch)
+        self._lock = WriterLock(scratch)
         try:
             parts = split(documents, config.held_out, config.seed, objective.question)
             objective.prepare(encoder, config.batch_size, config.seed)
             self.held_out: HeldOut | None = parts.held_out
             self.collections = {Path(folder).resolve().name: SearchTask.read(folder) for folder in collections}
-            self.data = objective.data(parts.train, encoder, config.batch_size, config.seed, self._work)
+            self.data = objective.data(parts.train, encoder, config.batch_size, config.seed, scratch)
             self._corpus = {"documents": parts.documents, "repeated": parts.duplicates}
         except BaseException:
             self.close()
@@ -139,7 +142,7 @@ class EncoderTraining:
     def close(self) -> None:
         """Let another run use the folders; what has no checkpoint is removed."""
         self._lock.release()
-        if not is_checkpoint(self._work / "checkpoint"):
+        if self._workers.is_first and not is_checkpoint(self._work / "checkpoint"):
             remove_work(self._work)
 
     def plan(self) -> Plan:
@@ -150,7 +153,7 @@ class EncoderTraining:
         return plan_training(self.encoder, self.objective, self.data, self.config, tasks, folder=self._work)
 
     def run(self, *, seconds: float = SECONDS) -> TrainedEncoder:
-        """Train, measure and save.
+        """Train, measure and save. Of several processes the first one measures and saves.
 
         Args:
             seconds: between checkpoints, at least.
@@ -162,7 +165,7 @@ class EncoderTraining:
         """
         begun = self.encoder.encoder
         origin = {"name": begun.name, "fingerprint": begun.fingerprint}
-        start = self._measure()
+        start = self._measure() if self._workers.is_first else {}
         trained = train(
             self.encoder,
             self.objective,
@@ -172,6 +175,9 @@ class EncoderTraining:
             work=self._work,
             seconds=seconds,
         )
+        if not self._workers.is_first:
+            self._workers.wait()
+            return TrainedEncoder(self._path, {}, no_verdict())
         verdicts = self._judge(start, self._measure())
         verdict = verdicts.pop("", no_verdict())
         card = self._card(origin, trained, verdict, verdicts)
@@ -181,6 +187,7 @@ class EncoderTraining:
             README: model_card(card).encode(),
         }
         self.encoder.save(self._path, files)
+        self._workers.wait()
         remove_work(self._work)
         return TrainedEncoder(self._path, card, verdict, verdicts)
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sememe import disk
 from sememe.errors import ModelError
 from sememe.extras import require
 from sememe.models.trainable import TrainableEncoder
@@ -18,6 +19,7 @@ from sememe.training.config import TrainingConfig
 from sememe.training.objective import Batch, DataView, Objective, Seen
 from sememe.training.representing import Represent, own_random_numbers
 from sememe.training.schedule import linear_schedule
+from sememe.training.workers import Workers
 
 Check = Callable[[int], float]
 """After which step -> how good the encoder is now; higher is better."""
@@ -56,6 +58,8 @@ def train(
 ) -> Trained:
     """Train an encoder. The objective must have been prepared for it.
 
+    With several processes (see `sememe.training.workers`) every one calls this with the same arguments.
+
     On a processor, with the same number of threads, a run that was stopped anywhere and started again ends in the same
     bits as one that was not.
 
@@ -92,6 +96,7 @@ class _Run:
         seconds: float,
     ) -> None:
         self.encoder, self.objective, self.data, self.config = encoder, objective, data, config
+        self.workers = Workers.current()
         own = {f"objective.{name}": weight for name, weight in objective.parameters().items()}
         self.weights = {**{f"encoder.{name}": weight for name, weight in encoder.parameters().items()}, **own}
         self.optimizer = _adam(self.weights, objective.rate, config)
@@ -102,6 +107,7 @@ class _Run:
             chunk=config.chunk,
             precision=config.precision,
             seed=config.seed,
+            workers=self.workers,
         )
         run = {
             "config": asdict(config),
@@ -112,12 +118,13 @@ class _Run:
         path = None if work is None else work / "checkpoint"
         self.checkpoint = Checkpoint(path, run, self.weights, self.optimizer, objective.arrays(), seconds=seconds)
         self.progress = Progress()
-        self.live_log = None if work is None else work / "log.jsonl"
+        self.live_log = None if work is None or not self.workers.is_first else work / "log.jsonl"
 
     def go(self, check: Check | None) -> None:
         self.progress = self.checkpoint.restore()
+        self.workers.wait()
         if self.live_log is not None:
-            self.live_log.write_bytes(log_bytes(self.progress.log))
+            disk.write_file(self.live_log, log_bytes(self.progress.log))
         done, total = self.progress.step, self.config.steps
         with progress_bar("Training", total, unit="steps", done=done) as bar:
             for step in range(done + 1, total + 1):
@@ -127,7 +134,8 @@ class _Run:
                 self._note(row)
                 if step in self.config.check_steps:
                     self._check(check, step)
-                self.checkpoint.keep(self.progress, now=step in self.config.check_steps)
+                if self.workers.is_first:
+                    self.checkpoint.keep(self.progress, now=step in self.config.check_steps)
                 bar.describe(f"Training, loss {row['loss']:.3f}")
                 bar.advance()
 
@@ -162,6 +170,7 @@ class _Run:
             computed.backward(loss.value / config.accumulate)
             losses.append({"loss": value, **loss.figures})
             seen.append(Seen(computed.detached(), batch))
+        self.workers.add_gradients(self.encoder.parameters().values())
         objective.after_step(step, seen)
         row = {"step": step, "learning_rate": rate, **_means(losses)}
         if config.clip:
@@ -191,7 +200,7 @@ class _Run:
             return
         self.encoder.train(False)
         try:
-            value = check(step)
+            value = self.workers.first_says(check(step) if self.workers.is_first else 0.0)
         except ModelError as error:
             raise ModelError(error.message, where=f"step {step}", hint=_HINT) from error
         done = self.progress

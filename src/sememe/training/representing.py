@@ -12,7 +12,7 @@ resumed run what an uninterrupted one would have dropped.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from sememe.models.texts import batches
 from sememe.models.trainable import TokenStates, TrainableEncoder
 from sememe.training.objective import Batch, Kind, Representation
+from sememe.training.workers import Workers
 
 # Measured with MiniLM on one core; see `benchmarks/training.py`. A GPU needs large pieces to be busy.
 _TOKENS = {"cpu": 2048}
@@ -45,6 +46,7 @@ class Represent:
         chunk: how many texts' activations are held at once; 0 for all of them.
         precision: `float32` or `bfloat16`.
         seed: of dropout.
+        workers: the processes that share the texts.
 
     """
 
@@ -57,28 +59,32 @@ class Represent:
         chunk: int,
         precision: str,
         seed: int,
+        workers: Workers | None = None,
     ) -> None:
         self._encoder, self._kinds, self._others = encoder, kinds, others
         self._chunk, self._precision, self._seed = chunk, precision, seed
+        self._workers = workers or Workers()
 
     def batch(self, batch: Batch, number: int) -> Computed:
         """Compute all views of batch `number`."""
         import torch
 
         found: dict[str, Representation] = {}
-        pieces: list[Piece] = []
+        computed: list[tuple[Piece, Representation | None]] = []
         for view in self._kinds:
             if not batch.views[view]:
                 continue  # such as hard negatives that no query of the batch has
-            own = self._pieces(view, batch, number)
+            pieces = self._pieces(view, batch, number)
             trained = view not in self._others
             with torch.set_grad_enabled(trained and not self._chunk):
-                outputs = [self._compute(piece, batch) for piece in own]
-            found[view] = _joined(outputs, [piece.places for piece in own])
-            if trained and self._chunk:
-                found[view] = _as_leaf(found[view])
-                pieces += own
-        return Computed(found, pieces, lambda piece: self._compute(piece, batch))
+                outputs = [self._compute(piece, batch) for piece in pieces]
+            found[view] = self._whole(view, len(batch.views[view]), pieces, outputs)
+            if trained:
+                found[view] = map_tensor(found[view], lambda tensor: tensor.requires_grad_())
+                computed += [
+                    (piece, None if self._chunk else output) for piece, output in zip(pieces, outputs, strict=True)
+                ]
+        return Computed(found, computed, lambda piece: self._compute(piece, batch))
 
     def _compute(self, piece: Piece, batch: Batch) -> Representation:
         import torch
@@ -93,14 +99,39 @@ class Represent:
         return TokenStates(states.vectors.float(), states.mask)
 
     def _pieces(self, view: str, batch: Batch, number: int) -> list[Piece]:
-        lengths = [len(row) for row in batch.views[view]]
+        """The share of the texts that falls to this process, in pieces of similar length."""
+        rows = batch.views[view]
+        share = self._workers.share(len(rows))
+        lengths = [len(rows[place]) for place in share]
         budget = _TOKENS.get(self._encoder.device.type, _TOKENS_ELSEWHERE)
+        if not self._encoder.pads:
+            budget = len(lengths) * max(lengths, default=0)  # one piece: each has a gradient as large as the table
         cut = [
-            places[start : start + (self._chunk or len(places))]
+            [share[place] for place in places[start : start + (self._chunk or len(places))]]
             for places in batches(lengths, budget)
             for start in range(0, len(places), self._chunk or len(places))
         ]
-        return [Piece(view, places, _seed(self._seed, number, view, place)) for place, places in enumerate(cut)]
+        return [Piece(view, places, _seed(self._seed, number, view, min(places))) for places in cut]
+
+    def _whole(self, view: str, n: int, pieces: Sequence[Piece], outputs: Sequence[Representation]) -> Representation:
+        """The representation of all n texts of a view, in their order, from the pieces of all processes."""
+        import torch
+
+        first = self._workers.share(n).start
+        order = torch.tensor([place - first for piece in pieces for place in piece.places], dtype=torch.long)
+        back = torch.empty_like(order)
+        back[order] = torch.arange(len(order))
+        back = back.to(self._encoder.device)
+        detached = [map_tensor(output, lambda tensor: tensor.detach()) for output in outputs]
+        if self._kinds[view] == "pooled":
+            own = torch.cat([*detached, torch.zeros(0, self._encoder.width, device=back.device)])[back]
+            return self._workers.gathered(own, n)
+        longest = self._workers.longest(max([output.mask.shape[1] for output in detached], default=0))
+        padded = [_padded(output, longest) for output in detached]
+        empty = torch.zeros(0, longest, self._encoder.token_width, device=back.device)
+        vectors = torch.cat([*(output.vectors for output in padded), empty])[back]
+        mask = torch.cat([*(output.mask for output in padded), empty[..., 0].bool()])[back]
+        return TokenStates(self._workers.gathered(vectors, n), self._workers.gathered(mask, n))
 
 
 class Computed:
@@ -111,27 +142,33 @@ class Computed:
 
     """
 
-    def __init__(self, representations: Mapping[str, Representation], pieces: Sequence[Piece], again: Any) -> None:
+    def __init__(
+        self,
+        representations: Mapping[str, Representation],
+        computed: Sequence[tuple[Piece, Representation | None]],
+        again: Callable[[Piece], Representation],
+    ) -> None:
         self.representations = representations
-        self._pieces, self._again = pieces, again
+        self._computed, self._again = list(computed), again
 
     def backward(self, loss: Any) -> None:
-        """Add the gradients of a scalar to those of the weights."""
+        """Add the gradients of a scalar to those of the weights; can be called once."""
         import torch
 
         loss.backward()
-        for piece in self._pieces:
+        while self._computed:
+            piece, kept = self._computed.pop()  # its graph is freed when it has been gone through
             gradient = _tensor(self.representations[piece.view]).grad
             if gradient is None:  # the loss does not depend on this view
                 continue
             with torch.enable_grad():
-                output = _tensor(self._again(piece))
+                output = _tensor(self._again(piece) if kept is None else kept)
             part = gradient[list(piece.places)]
             torch.autograd.backward(output, part[:, : output.shape[1]] if output.dim() == 3 else part)
 
     def detached(self) -> dict[str, Representation]:
         """The representations without gradients."""
-        return {view: _map(found, lambda tensor: tensor.detach()) for view, found in self.representations.items()}
+        return {view: map_tensor(found, lambda tensor: tensor.detach()) for view, found in self.representations.items()}
 
 
 @contextmanager
@@ -148,38 +185,21 @@ def _seed(seed: int, number: int, view: str, place: int) -> int:
     return int.from_bytes(digest, "big")
 
 
-def _joined(outputs: Sequence[Representation], places: Sequence[Sequence[int]]) -> Representation:
-    """The outputs of pieces as one representation, in the order of the texts."""
+def _padded(output: TokenStates, longest: int) -> TokenStates:
+    """Filled up on the right to `longest` tokens."""
     import torch
 
-    order = torch.tensor([place for piece in places for place in piece])
-    back = torch.empty_like(order)
-    back[order] = torch.arange(len(order))
-    if not isinstance(outputs[0], TokenStates):
-        return torch.cat(list(outputs))[back.to(outputs[0].device)]
-    longest = max(output.mask.shape[1] for output in outputs)
-    padded = [
-        TokenStates(
-            torch.nn.functional.pad(output.vectors, (0, 0, 0, longest - output.mask.shape[1])),
-            torch.nn.functional.pad(output.mask, (0, longest - output.mask.shape[1])),
-        )
-        for output in outputs
-    ]
-    back = back.to(outputs[0].mask.device)
-    return TokenStates(
-        torch.cat([output.vectors for output in padded])[back], torch.cat([output.mask for output in padded])[back]
-    )
+    missing = longest - output.mask.shape[1]
+    pad = torch.nn.functional.pad
+    return TokenStates(pad(output.vectors, (0, 0, 0, missing)), pad(output.mask, (0, missing)))
 
 
 def _tensor(representation: Representation) -> Any:
     return representation.vectors if isinstance(representation, TokenStates) else representation
 
 
-def _map(representation: Representation, change: Any) -> Representation:
+def map_tensor(representation: Representation, change: Callable[[Any], Any]) -> Representation:
+    """The representation with its vectors changed."""
     if isinstance(representation, TokenStates):
         return TokenStates(change(representation.vectors), representation.mask)
     return change(representation)
-
-
-def _as_leaf(representation: Representation) -> Representation:
-    return _map(representation, lambda tensor: tensor.detach().requires_grad_())
