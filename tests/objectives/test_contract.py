@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny_training import documents, small_encoder
+from tiny_training import documents, small_encoder, small_tokens
 
 torch = pytest.importorskip("torch")
 
@@ -14,6 +14,7 @@ from sememe.corpus import Document  # noqa: E402
 from sememe.models.trainable import TokenStates  # noqa: E402
 from sememe.objectives import OBJECTIVES, objective_class, objective_config  # noqa: E402
 from sememe.objectives.contriever import Contriever  # noqa: E402
+from sememe.objectives.crisp import Crisp  # noqa: E402
 from sememe.objectives.masked_language_model import MaskedLanguageModel  # noqa: E402
 from sememe.objectives.nested import Nested  # noqa: E402
 from sememe.objectives.pairs import Pairs  # noqa: E402
@@ -24,6 +25,7 @@ CASES = {
     "contriever": Contriever,
     "contriever, ict": lambda: Contriever(pairing="ict", span="sentence", augment="shuffle"),
     "contriever, queue": lambda: Contriever(queue=16, momentum=0.5),
+    "crisp": lambda: Crisp(pruning="C2x4"),
     "masked-lm": MaskedLanguageModel,
     "nested": lambda: Nested(Contriever(queue=16), [4, 8]),
     "pairs": lambda: Pairs(symmetric=True),
@@ -43,7 +45,8 @@ class World:
     """An objective, prepared, with its data and a batch of representations."""
 
     def __init__(self, case: str, folder, seed: int = 0, number: int = 2) -> None:
-        self.encoder, self.objective = small_encoder(dropout=0.0), CASES[case]()
+        self.objective = CASES[case]()
+        self.encoder = small_tokens() if case == "crisp" else small_encoder(dropout=0.0)
         self.objective.prepare(self.encoder, BATCH, seed)
         self.data = self.objective.data(texts(), self.encoder, BATCH, seed, folder)
         self.batch = self.data.batch(number)
