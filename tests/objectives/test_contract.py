@@ -15,20 +15,29 @@ from sememe.models.trainable import TokenStates  # noqa: E402
 from sememe.objectives import OBJECTIVES, objective_class, objective_config  # noqa: E402
 from sememe.objectives.contriever import Contriever  # noqa: E402
 from sememe.objectives.crisp import Crisp  # noqa: E402
+from sememe.objectives.distillation import Distillation  # noqa: E402
 from sememe.objectives.masked_language_model import MaskedLanguageModel  # noqa: E402
 from sememe.objectives.nested import Nested  # noqa: E402
 from sememe.objectives.pairs import Pairs  # noqa: E402
 from sememe.training.objective import Seen  # noqa: E402
 from sememe.training.representing import Represent, map_tensor  # noqa: E402
 
+
+def shared_letters(query: str, texts) -> np.ndarray:
+    """A teacher."""
+    return np.array([len(set(query) & set(text)) / 3 for text in texts], np.float32)
+
+
 CASES = {
     "contriever": Contriever,
     "contriever, ict": lambda: Contriever(pairing="ict", span="sentence", augment="shuffle"),
     "contriever, queue": lambda: Contriever(queue=16, momentum=0.5),
     "crisp": lambda: Crisp(pruning="C2x4"),
+    "distillation": lambda: Distillation(teacher=shared_letters, negatives=2, mine="bm25", mined=3, depth=5),
     "masked-lm": MaskedLanguageModel,
     "nested": lambda: Nested(Contriever(queue=16), [4, 8]),
     "pairs": lambda: Pairs(symmetric=True),
+    "pairs, mined": lambda: Pairs(mine="self", refresh=1, mined=3, depth=5, negatives=2),
 }
 BATCH = 8
 

@@ -201,9 +201,10 @@ def _changes(options: argparse.Namespace) -> EncoderChanges:
     from sememe.models.lora import LoraConfig
     from sememe.models.trainable import EncoderChanges
 
-    lora = None if options.lora is None else LoraConfig(options.lora, 2.0 * options.lora, seed=options.seed)
+    seed = read_fields(options, TrainingConfig).seed
+    lora = None if options.lora is None else LoraConfig(options.lora, 2.0 * options.lora, seed=seed)
     normalize = None if options.normalize is None else options.normalize == "yes"
-    return EncoderChanges(normalize, options.dense, lora, options.seed)
+    return EncoderChanges(normalize, options.dense, lora, seed)
 
 
 class _Contents:

@@ -23,6 +23,7 @@ class Home(NamedTuple):
 OBJECTIVES = {
     "contriever": Home("sememe.objectives.contriever", "Contriever", "ContrieverConfig"),
     "crisp": Home("sememe.objectives.crisp", "Crisp", "CrispConfig", takes_pairs=True, compares_tokens=True),
+    "distillation": Home("sememe.objectives.distillation", "Distillation", "DistillationConfig", takes_pairs=True),
     "masked-lm": Home("sememe.objectives.masked_language_model", "MaskedLanguageModel", "MaskedLanguageModelConfig"),
     "pairs": Home("sememe.objectives.pairs", "Pairs", "PairsConfig", takes_pairs=True),
 }

@@ -21,6 +21,7 @@ from sememe.models.multi_vector import MultiVectorEncoder
 from sememe.models.trainable import TokenStates, TrainableEncoder
 from sememe.multi_vector.pruning import Kind as TextKind
 from sememe.multi_vector.pruning import Pruning, prune
+from sememe.objectives.hard_negatives import MiningConfig
 from sememe.objectives.info_nce import Scores, accuracy, info_nce
 from sememe.objectives.late_interaction import joined, mean_maxsim_scores
 from sememe.objectives.pairs import Pairs
@@ -29,7 +30,7 @@ from sememe.training.objective import Batch, DataView, Kind, Loss, Objective, Re
 
 
 @dataclass(frozen=True)
-class CrispConfig:
+class CrispConfig(MiningConfig):
     """Options of the objective. The paper names neither temperature nor negatives; these are ours.
 
     Raises:
@@ -42,12 +43,11 @@ class CrispConfig:
         metadata={"help": "vectors of a query and of a document: mv (all), C8x32 (clusters), C25%, T8x32, K4 or sv"},
     )
     temperature: float = field(default=0.05, metadata={"help": "what scores are divided by"})
-    negatives: int = field(default=1, metadata={"help": "of its own negatives, how many a query brings into the batch"})
 
     def __post_init__(self) -> None:
-        problems = [] if 0 < self.temperature < inf else ["temperature must be above 0"]
-        if self.negatives < 0:
-            problems.append("negatives must be 0 or more")
+        problems = self.mining_problems()
+        if not 0 < self.temperature < inf:
+            problems.insert(0, "temperature must be above 0")
         try:
             Pruning.parse(self.pruning)
         except InputError as error:
@@ -74,7 +74,7 @@ class Crisp(Objective):
     ) -> None:
         self.config = config or CrispConfig(**options)
         self._scores, self._pruning = scores, Pruning.parse(self.config.pruning)
-        self._pairs = Pairs(negatives=self.config.negatives)
+        self._pairs = Pairs(**self.config.mining())
 
     @property
     def views(self) -> Mapping[str, Kind]:
@@ -97,6 +97,12 @@ class Crisp(Objective):
         self, documents: Iterable[Document], encoder: TrainableEncoder, batch_size: int, seed: int, scratch: Path
     ) -> DataView:
         return self._pairs.data(documents, encoder, batch_size, seed, scratch)
+
+    def before_step(self, step: int) -> None:
+        self._pairs.before_step(step)
+
+    def arrays(self) -> Mapping[str, Any]:
+        return self._pairs.arrays()
 
     def loss(self, representations: Mapping[str, Representation], batch: Batch) -> Loss:
         torch = require("torch", "models")
