@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sememe.cli import train_feedback
 from sememe.cli.flags import add_fields, add_json_flag, new_parser, read_fields
 from sememe.cli.output import duration, print_facts, print_json, print_table, size
 from sememe.corpus import ReadConfig
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     encoder.add_argument("--device", help="a torch device (default: the GPU when there is one)")
     add_json_flag(encoder)
     _add_options(encoder)
+    train_feedback.add_parser(kinds)
     return parser
 
 
@@ -97,6 +99,8 @@ def _names(config: type) -> list[str]:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
+    if options.what == "feedback":
+        return train_feedback.run(options)
     from sememe.training.encoders import EncoderTraining
     from sememe.training.workers import Workers
 
