@@ -148,8 +148,8 @@ def search_ours(folder: str, pruning: str) -> dict[str, Any]:
     import numpy as np
     import torch
 
+    from sememe.multi_vector.pruning import prune
     from sememe.search.multi_vector import MultiVectorIndex
-    from sememe.search.multi_vector.pruning import prune
 
     path = Path(folder) / f"{pruning}.index"
     queries = []

@@ -97,6 +97,8 @@ def _others(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     for key, value in result.items():
         if not prefix and key in known | {"peak_memory_mib"}:
             continue
+        if isinstance(value, list):
+            continue  # measurements one by one: they are in the result file
         if isinstance(value, Mapping):
             yield from _others(value, f"{prefix}{key}.")
         else:

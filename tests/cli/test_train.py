@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from tiny_training import documents
+from tiny_training import documents, small_encoder
 
 pytest.importorskip("torch")
 
 from sememe import Encoder
 from sememe.cli import main
+from sememe.models.multi_vector import MultiVectorEncoder
 
 SIZES = {"layers": 1, "hidden": 16, "heads": 2, "vocabulary": 200, "positions": 40, "steps": 6, "batch-size": 8}
 TINY = [word for name, value in SIZES.items() for word in (f"--{name}", str(value))]
@@ -73,6 +74,20 @@ def test_pairs_are_trained_on(tmp_path, capsys):
     assert "150, 30 held out" in capsys.readouterr().out
 
 
+def test_late_interaction_is_trained_on_pairs(tmp_path, capsys):
+    small_encoder().save(tmp_path / "small")
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(
+        "".join(json.dumps({"query": d.text[:11], "positive": d.text[12:]}) + "\n" for d in documents(150, words=48))
+    )
+    how = ["--objective", "crisp", "--pruning", "C25%", "--dense", 8, "--steps", 4, "--batch-size", 8]
+    assert train("--pairs", pairs, "--from", tmp_path / "small", *how, "--out", tmp_path / "out") == 0
+    assert "150, 30 held out" in capsys.readouterr().out
+    encoder = MultiVectorEncoder.load(tmp_path / "out")
+    assert (encoder.pruning, encoder.dimensions) == ("C25%", 8)
+    assert "MultiVectorEncoder" in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_a_test_collection_is_measured_before_and_after(tmp_path, corpus, capsys):
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
@@ -101,6 +116,7 @@ def test_a_test_collection_is_measured_before_and_after(tmp_path, corpus, capsys
         (["--moco_queue", "16"], "unrecognized arguments: --moco_queue 16"),
         (["--symmetric", "yes"], "--symmetric is an option of --objective pairs"),
         (["--objective", "pairs"], "--objective pairs and --pairs FILE belong together"),
+        (["--objective", "crisp"], "--objective crisp and --pairs FILE belong together"),
         (["--from", "wordllama", "--layers", "2"], "--layers is an option of --from scratch"),
         (["--from", "scratch", "--normalize", "no"], "saturate the softmax"),
         (["--from", "scratch", *TINY, "--nest", "4,x"], "'4,x' is no list of sizes"),

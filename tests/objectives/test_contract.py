@@ -6,27 +6,47 @@ import json
 
 import numpy as np
 import pytest
-from tiny_training import documents, small_encoder
+from tiny_models import byte_pairs, causal_model
+from tiny_training import documents, small_encoder, small_tokens
 
 torch = pytest.importorskip("torch")
 
 from sememe.corpus import Document  # noqa: E402
+from sememe.models.language import LanguageModel  # noqa: E402
 from sememe.models.trainable import TokenStates  # noqa: E402
 from sememe.objectives import OBJECTIVES, objective_class, objective_config  # noqa: E402
 from sememe.objectives.contriever import Contriever  # noqa: E402
+from sememe.objectives.crisp import Crisp  # noqa: E402
+from sememe.objectives.distillation import Distillation  # noqa: E402
 from sememe.objectives.masked_language_model import MaskedLanguageModel  # noqa: E402
 from sememe.objectives.nested import Nested  # noqa: E402
 from sememe.objectives.pairs import Pairs  # noqa: E402
+from sememe.objectives.revela import Revela  # noqa: E402
 from sememe.training.objective import Seen  # noqa: E402
 from sememe.training.representing import Represent, map_tensor  # noqa: E402
+
+
+def shared_letters(query: str, texts) -> np.ndarray:
+    """A teacher."""
+    return np.array([len(set(query) & set(text)) / 3 for text in texts], np.float32)
+
+
+def tiny_revela() -> Revela:
+    language = LanguageModel(causal_model("llama"), byte_pairs(), name="tiny")
+    return Revela(language_model=language, weight_temperature=0.5, chunk_words=12, chunk_tokens=12, dual_loss=True)
+
 
 CASES = {
     "contriever": Contriever,
     "contriever, ict": lambda: Contriever(pairing="ict", span="sentence", augment="shuffle"),
     "contriever, queue": lambda: Contriever(queue=16, momentum=0.5),
+    "crisp": lambda: Crisp(pruning="C2x4"),
+    "distillation": lambda: Distillation(teacher=shared_letters, negatives=2, mine="bm25", mined=3, depth=5),
     "masked-lm": MaskedLanguageModel,
     "nested": lambda: Nested(Contriever(queue=16), [4, 8]),
     "pairs": lambda: Pairs(symmetric=True),
+    "revela": tiny_revela,
+    "pairs, mined": lambda: Pairs(mine="self", refresh=1, mined=3, depth=5, negatives=2),
 }
 BATCH = 8
 
@@ -43,7 +63,8 @@ class World:
     """An objective, prepared, with its data and a batch of representations."""
 
     def __init__(self, case: str, folder, seed: int = 0, number: int = 2) -> None:
-        self.encoder, self.objective = small_encoder(dropout=0.0), CASES[case]()
+        self.objective = CASES[case]()
+        self.encoder = small_tokens() if case == "crisp" else small_encoder(dropout=0.0)
         self.objective.prepare(self.encoder, BATCH, seed)
         self.data = self.objective.data(texts(), self.encoder, BATCH, seed, folder)
         self.batch = self.data.batch(number)

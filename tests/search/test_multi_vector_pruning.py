@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from sememe.bank import Bank
 from sememe.errors import InputError
+from sememe.multi_vector.clustering import assign_clusters
+from sememe.multi_vector.pruning import prune_with_members
 from sememe.search.multi_vector import Pruning, chamfer, cluster_posthoc, prune, ward
-from sememe.search.multi_vector.clustering import assign_clusters
-from sememe.search.multi_vector.pruning import prune_with_members
 
 torch = pytest.importorskip("torch")
 METHODS = ["mv", "sv", "T2x3", "K2", "C2x3", "C25%", "C50%"]

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from sememe.corpus import Document
+from sememe.models.multi_vector import MultiVectorEncoder
+from sememe.models.multi_vector_folders import TokenLayout
 from sememe.models.scratch import ScratchConfig, encoder_from_scratch
-from sememe.models.trainable import TrainableEncoder, as_trainable
+from sememe.models.trainable import EncoderChanges, TrainableEncoder, as_trainable
+from sememe.models.trainable_tokens import TrainableTokens
 from sememe.objectives.contriever import Contriever
 from sememe.training.config import TrainingConfig
 from sememe.training.loop import Trained, train
@@ -35,6 +38,14 @@ def small_encoder(dropout: float = 0.1, seed: int = 0, layers: int = 1) -> Train
     """One layer, 16 dimensions."""
     size = ScratchConfig(layers=layers, hidden=16, heads=2, vocabulary=200, positions=40, dropout=dropout, seed=seed)
     return as_trainable(encoder_from_scratch((each.content for each in documents()), size, device="cpu"))
+
+
+def small_tokens(dropout: float = 0.0, **changes) -> TrainableTokens:
+    """The token vectors of the small encoder."""
+    own = small_encoder(dropout).encoder
+    layout = TokenLayout(base=Path("small"), max_length=40)
+    encoder = MultiVectorEncoder(own.model, own.tokenizer, name="small", fingerprint="small", layout=layout)
+    return TrainableTokens(encoder, EncoderChanges(**changes))
 
 
 def static_folder(folder: Path) -> Path:

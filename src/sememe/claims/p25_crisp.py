@@ -14,7 +14,7 @@ from sememe.claims.claim import Claim, Condition, Figures, Setting
 if TYPE_CHECKING:
     from sememe.bank import Bank
     from sememe.evaluation.metrics import Run
-    from sememe.search.multi_vector.pruning import Kind
+    from sememe.multi_vector.pruning import Kind
 
 SETS = ("scifact", "cranfield", "cisi")
 QUERY_TOKENS, DOCUMENT_TOKENS = 32, 128
@@ -103,7 +103,7 @@ def measure(prepared: dict[str, Collection] | None, seed: int) -> dict[str, floa
 
 def _runs(collection: Collection) -> tuple[dict[str, Run], dict[str, float]]:
     """The run of each row, and how many vectors a document has in it on average."""
-    from sememe.search.multi_vector.maxsim import score_documents
+    from sememe.multi_vector.maxsim import score_documents
 
     rows = {row: (row, row, False) for row in PRUNINGS} | {row: (*pair, True) for row, pair in WARD.items()}
     asked = {
@@ -130,8 +130,8 @@ def _pruned(texts: Sequence[np.ndarray], method: str, kind: Kind, by_ward: bool)
     import torch
 
     from sememe.models.multi_vector import TokenVectors, padded
+    from sememe.multi_vector.pruning import Pruning, prune
     from sememe.search.multi_vector.posthoc import ward
-    from sememe.search.multi_vector.pruning import Pruning, prune
 
     if method == "mv":
         return list(texts)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sememe.cli import train_feedback
 from sememe.cli.flags import add_fields, add_json_flag, new_parser, read_fields
 from sememe.cli.output import duration, print_facts, print_json, print_table, size
 from sememe.corpus import ReadConfig
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     encoder.add_argument("--device", help="a torch device (default: the GPU when there is one)")
     add_json_flag(encoder)
     _add_options(encoder)
+    train_feedback.add_parser(kinds)
     return parser
 
 
@@ -97,6 +99,8 @@ def _names(config: type) -> list[str]:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
+    if options.what == "feedback":
+        return train_feedback.run(options)
     from sememe.training.encoders import EncoderTraining
     from sememe.training.workers import Workers
 
@@ -105,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     config = read_fields(options, TrainingConfig)
     objective = _objective(options)
     corpus = _corpus(options)
-    encoder = _start(options, corpus)
+    encoder = _start(options, corpus, tokens=OBJECTIVES[_name(options)].compares_tokens)
     more = {"collections": options.eval, "resume": options.resume}
     with EncoderTraining(encoder, corpus, objective, options.out, config, **more) as job:
         plan = job.plan()
@@ -126,12 +130,19 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _name(options: argparse.Namespace) -> str:
+    given: str | None = options.objective
+    return given or ("contriever" if options.pairs is None else PAIRS)
+
+
 def _objective(options: argparse.Namespace) -> Objective:
     """The objective that was asked for; options of others are refused."""
-    name = options.objective or ("contriever" if options.pairs is None else PAIRS)
+    name = _name(options)
     chosen = objective_config(name)
-    if (name == PAIRS) != (options.pairs is not None):
-        raise InputError(f"--objective {PAIRS} and --pairs FILE belong together")
+    if OBJECTIVES[name].takes_pairs != (options.pairs is not None):
+        if options.pairs is None:
+            raise InputError(f"--objective {name} and --pairs FILE belong together")
+        raise InputError(f"--objective {name} learns from a CORPUS, not from --pairs")
     for other in OBJECTIVES:
         foreign = set(_names(objective_config(other))) - set(_names(chosen))
         given = sorted(field for field in foreign if hasattr(options, field))
@@ -162,11 +173,18 @@ def _sizes(text: str) -> list[int]:
         raise InputError(f"{text!r} is no list of sizes", where="--nest", hint="Such as 32,64,128") from None
 
 
-def _start(options: argparse.Namespace, corpus: Any) -> TrainableEncoder:
+def _start(options: argparse.Namespace, corpus: Any, *, tokens: bool) -> TrainableEncoder:
     from sememe.models.scratch import encoder_from_scratch
     from sememe.models.trainable import TrainableEncoder, as_trainable
+    from sememe.models.trainable_tokens import TrainableTokens
 
     changes = _changes(options)
+    if options.start == SCRATCH and tokens:
+        raise InputError(
+            f"--objective {options.objective} starts from an encoder",
+            where=f"--from {SCRATCH}",
+            hint="Train one from scratch first, with --objective masked-lm or pairs",
+        )
     if options.start == SCRATCH:
         if changes.normalize is False:
             raise InputError(
@@ -179,7 +197,8 @@ def _start(options: argparse.Namespace, corpus: Any) -> TrainableEncoder:
     given = [name for name in _names(ScratchConfig) if name != "seed" and hasattr(options, name)]
     if given:
         raise InputError(f"--{given[0]} is an option of --from {SCRATCH}")
-    return TrainableEncoder.load(options.start, changes, device=options.device)
+    kind = TrainableTokens if tokens else TrainableEncoder
+    return kind.load(options.start, changes, device=options.device)
 
 
 def _changes(options: argparse.Namespace) -> EncoderChanges:

@@ -187,6 +187,19 @@ class PrfEncoder:
             vectors[batch] = self.encoder.vectors_of(rows, skip=skip)[:, : self.encoder.dimensions]
         return vectors, used
 
+    def framed(self, query: str, passages: Sequence[str]) -> list[int]:
+        """The token ids that the encoder reads for a query and the passages found for it.
+
+        Raises:
+            InputError: there are more than `k` passages, or the query leaves no room for them.
+
+        """
+        return self._ids(query, as_texts(passages), "the query")[0]
+
+    def with_weights(self, encoder: TransformerEncoder) -> PrfEncoder:
+        """The same settings, read with other weights."""
+        return PrfEncoder(encoder, self._settings)
+
     def as_read(self, text: str) -> str:
         """A text as it goes to the tokenizer. The first search must use the query in this form too."""
         return text.lower() if self.lowercase else text

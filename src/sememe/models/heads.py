@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sememe import artifact, disk
-from sememe.errors import ModelError
+from sememe.errors import InputError, ModelError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -101,6 +101,24 @@ class LayerNorm:
     def files(self) -> dict[str, bytes]:
         dimension = self.module.norm.normalized_shape[0]
         return {CONFIG: artifact.dump_json({"dimension": dimension}), WEIGHTS: _weights(self.module)}
+
+
+def new_dense(width_in: int, width_out: int, *, seed: int, device: Any) -> Dense:
+    """A linear layer with random weights.
+
+    Raises:
+        InputError: there are no outputs.
+
+    """
+    import torch
+
+    if width_out < 1:
+        raise InputError(f"a dense layer of {width_out} outputs cannot be made", where="dense")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = torch.nn.Module()
+        module.linear = torch.nn.Linear(width_in, width_out, bias=False)
+    return Dense(module.to(device), "Identity")
 
 
 def read_head(kind: str, folder: Path, device: Any) -> Head:

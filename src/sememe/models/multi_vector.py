@@ -10,13 +10,16 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from sememe import disk
 from sememe.errors import InputError, ModelError
 from sememe.extras import require
 from sememe.models import source
 from sememe.models.device import pick_device, token_budget
 from sememe.models.heads import Head
+from sememe.models.layout import refuse_other_folder
 from sememe.models.loading import load_transformer
 from sememe.models.multi_vector_folders import TokenLayout, read_linear, read_token_head, read_token_layout
+from sememe.models.multi_vector_saving import write_token_layout
 from sememe.models.parallel import each
 from sememe.models.texts import as_texts, batches, slabs
 from sememe.models.tokens import TextTokenizer, as_batch
@@ -66,7 +69,7 @@ class MultiVectorEncoder:
         pruning: str | None = None,
     ) -> None:
         self.name, self.layout, self.pruning = name, layout, pruning
-        self.model, self.heads = model.eval(), tuple(heads)
+        self.model, self.tokenizer, self.heads = model.eval(), tokenizer, tuple(heads)
         self.dimensions = int(model.config.hidden_size)
         for head in self.heads:
             self.dimensions = head.width(self.dimensions)
@@ -88,6 +91,10 @@ class MultiVectorEncoder:
         self._fill = _fill_token(tokenizer, layout)
         self._skipped = _ids_of(layout.skipped, tokenizer)
         self._takes_types = "token_type_ids" in tokenizer.model_input_names
+
+    def text_tokenizer(self, kind: Kind) -> TextTokenizer:
+        """How texts of a kind are cut and framed for the model."""
+        return self._tokenizers[kind]
 
     @classmethod
     def load(
@@ -124,7 +131,35 @@ class MultiVectorEncoder:
         if layout.linear:
             heads = [read_linear(folder, target)]
         fingerprint = source.fingerprint_folder(folder)
-        return cls(model.to(target), tokenizer, name=name, fingerprint=fingerprint, layout=layout, heads=heads)
+        return cls(
+            model.to(target),
+            tokenizer,
+            name=name,
+            fingerprint=fingerprint,
+            layout=layout,
+            heads=heads,
+            pruning=layout.pruning,
+        )
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write a folder that `load` and sentence-transformers' `MultiVectorEncoder` load, in one step.
+
+        Args:
+            path: the folder; an older encoder there is replaced.
+
+        Raises:
+            ArtifactError: the folder holds anything else, or cannot be written.
+            ModelError: the model has markers that the format cannot express.
+
+        """
+        refuse_other_folder(Path(path))
+        with disk.new_folder(Path(path)) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of `save_pretrained` into an empty folder that somebody else makes durable."""
+        layout = replace(self.layout, pruning=self.pruning)
+        write_token_layout(folder, self.model, self.tokenizer, self.heads, layout)
 
     def encode(self, texts: Sequence[str], kind: Kind = "document", *, batch_size: int = 32) -> list[TokenVectors]:
         """The token vectors of texts, one record each; what is longer than the model's length is cut off.
@@ -188,12 +223,29 @@ class MultiVectorEncoder:
     def _forward(self, ids: list[list[int]], n_real: list[int], types: list[list[int]]) -> np.ndarray:
         import torch
 
+        expansion = self.layout.expansion
+        attended = [len(row) for row in ids] if expansion is not None and expansion.attend else n_real
+        with torch.inference_mode():
+            vectors: np.ndarray = self.token_states(ids, attended, types).cpu().numpy()
+        return vectors
+
+    def token_states(
+        self, ids: Sequence[Sequence[int]], attended: Sequence[int], types: Sequence[Sequence[int]] | None = None
+    ) -> Any:
+        """Vectors of unit length (texts, tokens, dimensions) as a tensor, with their gradient.
+
+        Args:
+            ids: token ids, what frames a text included.
+            attended: how many tokens of each text the others attend to.
+            types: token types; all 0 by default.
+
+        """
+        import torch
+
         device = self.model.device
         batch = torch.from_numpy(as_batch(ids, self._pad)).to(device)
         if batch.shape[1] == 0:
-            return np.zeros((len(ids), 0, self.dimensions), np.float32)
-        expansion = self.layout.expansion
-        attended = [len(row) for row in ids] if expansion is not None and expansion.attend else n_real
+            return torch.zeros(len(ids), 0, self.dimensions, device=device)
         places = torch.arange(batch.shape[1], device=device)
         inputs = {
             "input_ids": batch,
@@ -201,15 +253,13 @@ class MultiVectorEncoder:
         }
         if self._takes_types:
             padded = np.zeros(batch.shape, np.int64)
-            filled = as_batch(types, 0)
-            padded[:, : filled.shape[1]] = filled
+            filled = as_batch(types or [], 0)
+            padded[: len(filled), : filled.shape[1]] = filled
             inputs["token_type_ids"] = torch.from_numpy(padded).to(device)
-        with torch.inference_mode():
-            states = self.model(**inputs).last_hidden_state
-            for head in self.heads:
-                states = head(states)
-            vectors: np.ndarray = torch.nn.functional.normalize(states.float(), dim=-1).cpu().numpy()
-        return vectors
+        states = self.model(**inputs).last_hidden_state
+        for head in self.heads:
+            states = head(states)
+        return torch.nn.functional.normalize(states.float(), dim=-1)
 
 
 def padded(records: Sequence[TokenVectors]) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,8 @@ from sememe.models.layout import MODULES, SETTINGS
 
 MODEL_TYPES = ("MultiVectorEncoder", "ColBERT")
 WEIGHTS = "model.safetensors"
+PRUNING = "pruning"
+"""The setting that says what a model was trained with; other libraries pass it over."""
 _METADATA = "artifact.metadata"
 _PUNCTUATION = tuple(string.punctuation)
 _PYLATE_MARKS = (
@@ -71,6 +73,8 @@ class TokenLayout:
     skipped_in: tuple[str, ...] = ("document",)
     kept_ids: tuple[int, ...] = ()
     """If there are any, only these tokens of a document count."""
+    pruning: str | None = None
+    """The method that it was trained with, such as `C8x32`."""
 
     def settings(self) -> dict[str, Any]:
         """What decides the vectors beside weights, tokenizer and lengths."""
@@ -177,9 +181,17 @@ def _late_interaction(folder: Path, settings: Mapping[str, Any]) -> TokenLayout:
         heads=tuple(module for module in modules if module[0] == "Dense"),
         prompts=prompts,
         markers=markers,
+        pruning=_pruning(settings, folder),
         **own,
         **mask,
     )
+
+
+def _pruning(settings: Mapping[str, Any], folder: Path) -> str | None:
+    found = settings.get(PRUNING)
+    if found is None or isinstance(found, str):
+        return found
+    raise ModelError(f"{PRUNING} is {found!r}, which is no method", where=str(folder / SETTINGS))
 
 
 _KINDS = ("Transformer", "Dense", "MultiVectorMask", "Normalize", "Dropout", "HierarchicalTokenPooling")

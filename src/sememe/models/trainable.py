@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
 
@@ -16,13 +16,16 @@ from sememe import disk
 from sememe.errors import InputError
 from sememe.extras import require
 from sememe.models.encoder import Encoder
-from sememe.models.heads import Dense, Head, Normalize
+from sememe.models.heads import Dense, Head, Normalize, new_dense
 from sememe.models.layout import refuse_other_folder
 from sememe.models.lora import LoraConfig, add_adapters, merge_adapters
 from sememe.models.static import StaticEncoder
 from sememe.models.texts import as_texts, slabs
 from sememe.models.tokens import NO_LIMIT, TextTokenizer
 from sememe.models.transformer import Rows, TransformerEncoder
+
+if TYPE_CHECKING:
+    from sememe.models.multi_vector import MultiVectorEncoder
 
 _SENTENCE_ENDS = (".", "!", "?")
 # What stands behind the vocabulary proper is what a tokenizer added: never a random word.
@@ -60,7 +63,8 @@ class TrainableEncoder(ABC):
     """An encoder with gradients.
 
     Attributes:
-        encoder: the same weights as an `Encoder`; after each step of training it gives the vectors of that step.
+        encoder: the same weights as an `Encoder`, or as a `MultiVectorEncoder` where tokens are compared; after each
+            step of training it gives the vectors of that step.
         module: a torch module that holds every weight.
         width: of the vectors.
         token_width: of the vectors of tokens.
@@ -73,7 +77,7 @@ class TrainableEncoder(ABC):
     """
 
     pads = True
-    encoder: Encoder
+    encoder: Encoder | MultiVectorEncoder
     module: Any
     width: int
     token_width: int
@@ -361,15 +365,7 @@ def _changed(encoder: TransformerEncoder, changes: EncoderChanges) -> Transforme
 
 
 def _new_dense(encoder: TransformerEncoder, heads: Sequence[Head], changes: EncoderChanges) -> Dense:
-    import torch
-
     width = int(encoder.model.config.hidden_size) * len(encoder.pooling.modes)
     for head in heads:
         width = head.width(width)
-    if changes.dense is None or changes.dense < 1:
-        raise InputError(f"a dense layer of {changes.dense} outputs cannot be made", where="dense")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(changes.seed)
-        module = torch.nn.Module()
-        module.linear = torch.nn.Linear(width, changes.dense, bias=False)
-    return Dense(module.to(encoder.model.device), "Identity")
+    return new_dense(width, changes.dense or 0, seed=changes.seed, device=encoder.model.device)

@@ -9,17 +9,24 @@ from sememe.errors import InputError
 
 
 class Home(NamedTuple):
-    """Where an objective and its options are."""
+    """Where an objective and its options are, and what it is trained on."""
 
     module: str
     objective: str
     config: str
+    takes_pairs: bool = False
+    """Whether it learns from labelled pairs instead of a corpus."""
+    compares_tokens: bool = False
+    """Whether it trains the vectors of tokens (`TrainableTokens`) instead of one vector a text."""
 
 
 OBJECTIVES = {
     "contriever": Home("sememe.objectives.contriever", "Contriever", "ContrieverConfig"),
+    "crisp": Home("sememe.objectives.crisp", "Crisp", "CrispConfig", takes_pairs=True, compares_tokens=True),
+    "distillation": Home("sememe.objectives.distillation", "Distillation", "DistillationConfig", takes_pairs=True),
     "masked-lm": Home("sememe.objectives.masked_language_model", "MaskedLanguageModel", "MaskedLanguageModelConfig"),
-    "pairs": Home("sememe.objectives.pairs", "Pairs", "PairsConfig"),
+    "pairs": Home("sememe.objectives.pairs", "Pairs", "PairsConfig", takes_pairs=True),
+    "revela": Home("sememe.objectives.revela", "Revela", "RevelaConfig"),
 }
 """Objectives by the name that the command line knows them by."""
 

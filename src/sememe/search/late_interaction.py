@@ -12,7 +12,7 @@ import numpy as np
 
 from sememe.errors import InputError
 from sememe.models.multi_vector import MultiVectorEncoder
-from sememe.search.multi_vector.maxsim import exact_shares
+from sememe.multi_vector.maxsim import exact_shares
 from sememe.search.rerank import DEPTH
 
 

@@ -11,6 +11,10 @@ README = "README.md"
 def model_card(card: Mapping[str, Any]) -> str:
     """The card as Markdown with a YAML head."""
     objective, data, evaluation = card["objective"], card["data"], card["evaluation"]
+    # An objective with a pruning trains several vectors a text.
+    loader, encode = ("SentenceTransformer", "encode")
+    if "pruning" in objective:
+        loader, encode = ("MultiVectorEncoder", "encode_document")
     lines = [
         "---",
         "library_name: sentence-transformers",
@@ -22,12 +26,12 @@ def model_card(card: Mapping[str, Any]) -> str:
         "",
         f"{card['width']} dimensions, compared by {card['similarity']}. It started from `{card['start']['name']}` and "
         f"was trained for {card['steps']:,} steps of {card['training']['batch_size']} on "
-        f"{data['trained_on']:,} documents without labels.",
+        f"{data['trained_on']:,} documents.",
         "",
         "```python",
-        "from sentence_transformers import SentenceTransformer",
+        f"from sentence_transformers import {loader}",
         "",
-        'vectors = SentenceTransformer("path/to/this/folder").encode(["a text"])',
+        f'vectors = {loader}("path/to/this/folder").{encode}(["a text"])',
         "```",
         "",
         "## What it was good for",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from sememe.corpus import read
-from sememe.errors import ModelError
+from sememe.errors import InputError, ModelError
 from sememe.evaluation.collection import read_collection
 from sememe.evaluation.metrics import Qrels, query_metrics
 from sememe.lexical.bm25 import Lexical
 from sememe.models.encoder import Encoder
+from sememe.models.multi_vector import MultiVectorEncoder
+from sememe.multi_vector.encoding import encode_pruned
+from sememe.multi_vector.maxsim import score_documents
+from sememe.multi_vector.pruning import Kind, Pruning
 
 METRICS = ("ndcg@10", "recall@100")
 DEPTH = 100
@@ -52,13 +56,17 @@ class SearchTask:
     def __len__(self) -> int:
         return len(self.queries)
 
-    def dense(self, encoder: Encoder) -> ByQuery:
+    def dense(self, encoder: Encoder | MultiVectorEncoder) -> ByQuery:
         """The metrics of every query when an encoder searches, by the inner product of its vectors.
+
+        One that gives several vectors a text searches by MaxSim, pruned as it says.
 
         Raises:
             ModelError: its vectors are not finite numbers.
 
         """
+        if isinstance(encoder, MultiVectorEncoder):
+            return self._metrics(self._late_interaction(encoder))
         queries = encoder.encode_query(list(self.queries.values()))
         texts = encoder.encode_document(list(self.texts.values()))
         if not (np.isfinite(queries).all() and np.isfinite(texts).all()):
@@ -71,13 +79,32 @@ class SearchTask:
         words = Lexical.fit(self.texts.values(), language)
         return self._metrics(words.score(query) for query in self.queries.values())
 
-    def estimate(self, encoder: Encoder, n: int) -> float:
+    def estimate(self, encoder: Encoder | MultiVectorEncoder, n: int) -> float:
         """Seconds that `dense` would take, from timing `n` texts."""
         texts = list(self.texts.values())
         probe = texts[:: max(1, len(texts) // n)][:n]
         started = time.perf_counter()
-        encoder.encode_document(probe)
+        encoder.encode(probe, "document") if isinstance(encoder, MultiVectorEncoder) else encoder.encode_document(probe)
         return (time.perf_counter() - started) * len(texts) / len(probe)
+
+    def _late_interaction(self, encoder: MultiVectorEncoder) -> Iterator[np.ndarray]:
+        """The scores of all texts, a row a query."""
+        pruning = Pruning.parse(encoder.pruning or "mv")
+        rows: dict[Kind, Mapping[str, str]] = {"query": self.queries, "document": self.texts}
+        found = {}
+        for kind, texts in rows.items():
+            try:
+                encoded = encode_pruned(encoder, list(texts.values()), kind, pruning, list(texts), renormalize=False)
+            except InputError as error:  # NaN, or a text without a single token
+                raise ModelError(error.message, where=f"{encoder.name}, {error.where}", hint=error.hint) from error
+            counts = np.array([len(each.vectors) for each in encoded])
+            found[kind] = np.concatenate([each.vectors for each in encoded]), np.cumsum(counts) - counts
+        vectors, starts = found["query"]
+        ends = [*starts[1:], len(vectors)]
+        for first in range(0, len(starts), _QUERIES_AT_ONCE):
+            part = starts[first : first + _QUERIES_AT_ONCE]
+            own = vectors[part[0] : ends[min(first + _QUERIES_AT_ONCE, len(starts)) - 1]]
+            yield from score_documents(own, part - part[0], *found["document"])
 
     def _metrics(self, rows: Iterable[np.ndarray]) -> ByQuery:
         """From the scores of all texts, a row a query."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sememe.errors import InputError
+from sememe.multi_vector.pruning import GRAMMAR, Pruning
 from sememe.search.config import STORED_TYPES
-from sememe.search.multi_vector.pruning import GRAMMAR, Pruning
 
 COARSE_KINDS = ("auto", "exact", "lists")
 EXACT_VECTORS = 50_000  # above this, `coarse="auto"` means lists

@@ -12,18 +12,18 @@ import numpy as np
 from sememe.corpus import Corpus, Document
 from sememe.errors import InputError, ModelError
 from sememe.models.multi_vector import MultiVectorEncoder
+from sememe.multi_vector.encoding import Encoded, TokenEncoder, encode_pruned
+from sememe.multi_vector.pruning import Kind as TextKind
+from sememe.multi_vector.pruning import Pruning
 from sememe.search.base_index import BaseIndex
 from sememe.search.filters import Filter, allowed_documents
 from sememe.search.generation import Addition, Generation
 from sememe.search.hits import Hits
 from sememe.search.manifest import MULTI_VECTOR, Kind, Manifest
 from sememe.search.multi_vector.config import MultiVectorConfig
-from sememe.search.multi_vector.encoding import Encoded, TokenEncoder, encode_pruned
 from sememe.search.multi_vector.explaining import MultiVectorHit, words_of
 from sememe.search.multi_vector.lists import PROBES
 from sememe.search.multi_vector.parts import TokenParts
-from sememe.search.multi_vector.pruning import Kind as TextKind
-from sememe.search.multi_vector.pruning import Pruning
 from sememe.search.multi_vector.searcher import TOKENS, Query, Searcher
 from sememe.search.stages import Clock, StageReport
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sememe.bank import Bank
 from sememe.errors import InputError
-from sememe.search.multi_vector.pruning import Kind, Pruning, prune
+from sememe.multi_vector.pruning import Kind, Pruning, prune
 
 _DOCUMENTS_PER_COMMIT = 256
 

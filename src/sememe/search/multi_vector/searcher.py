@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from sememe.errors import InputError
+from sememe.multi_vector.maxsim import exact_score, exact_shares, score_documents
 from sememe.search.fusion import top_items
 from sememe.search.generation import Generation
 from sememe.search.hits import Hits
 from sememe.search.multi_vector.explaining import Match, MaxSimExplanation, MultiVectorHit, words_of
 from sememe.search.multi_vector.lists import PROBES, Lists
-from sememe.search.multi_vector.maxsim import exact_score, exact_shares, score_documents
 from sememe.search.stages import Clock, StageReport
 
 # On SciFact with MiniLM (661,116 token vectors, 60 queries) .960, .988 and .990 of the exact top 10 are among 100, 200

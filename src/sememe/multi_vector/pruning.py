@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from sememe.errors import InputError
-from sememe.search.multi_vector.clustering import assign_clusters
+from sememe.multi_vector.clustering import assign_clusters
 
 Kind = Literal["query", "document"]
 GRAMMAR = (

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from sememe.models.multi_vector import TokenVectors, padded
-from sememe.search.multi_vector.pruning import Kind, Pruning, prune_with_members
+from sememe.multi_vector.pruning import Kind, Pruning, prune_with_members
 
 _TEXTS_AT_ONCE = 32
 

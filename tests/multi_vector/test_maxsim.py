@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sememe.errors import InputError
+from sememe.multi_vector.maxsim import exact_score, exact_shares, score_documents
 from sememe.search.multi_vector import chamfer
-from sememe.search.multi_vector.maxsim import exact_score, exact_shares, score_documents
 
 torch = pytest.importorskip("torch")
 
