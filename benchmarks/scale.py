@@ -1,9 +1,9 @@
 """The constants that docs/scale.md reckons with: bytes, candidates and times of each first stage, and of the rest.
 
 Bytes and candidates are measured on real vectors (8,000 abstracts, their titles as queries, MiniLM), because made ones
-are too easy to find. Times are those of a core, measured on made vectors of two sizes, so that what a query costs anyway
-and what it costs for each vector can be told apart. The data set is read from `SEMEME_SHARED`; vectors are kept where claims keep
-them.
+are too easy to find. Times are those of a core, measured on made vectors of two sizes, so that what a query costs
+anyway and what it costs for each vector can be told apart. The data set is read from `SEMEME_SHARED`; vectors are kept
+where claims keep them.
 """
 
 from __future__ import annotations
