@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import random
-import time
-from pathlib import Path
+import signal
 
 import numpy as np
 import pytest
@@ -200,49 +200,53 @@ def test_all_wrong_options_are_reported_together():
         assert name in str(caught.value)
 
 
-N_KILLS, STEPS = 20, 200
+class Killed(Contriever):
+    """SIGKILL to its own process in a given step: at its beginning, in its loss, or when its state has changed."""
+
+    def __init__(self, at: int, place: str, **options):
+        super().__init__(**options)
+        self.at, self.place, self.step = at, place, 0
+
+    def die(self, place: str) -> None:
+        if (self.step, place) == (self.at, self.place):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def before_step(self, step):
+        self.step = step
+        self.die("before")
+        super().before_step(step)
+
+    def loss(self, representations, batch):
+        self.die("loss")
+        return super().loss(representations, batch)
+
+    def after_step(self, step, seen):
+        super().after_step(step, seen)
+        self.die("after")
 
 
-def test_killed_20_times_at_random_moments_it_ends_in_the_same_bits(tmp_path):
-    """SIGKILL to a process that trains, again and again, until it gets through."""
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    whole.mkdir()
-    killed.mkdir()
-    started = time.monotonic()
-    assert not killed_after(None, whole)
-    duration = time.monotonic() - started
-    rng = random.Random(0)
-    kills, steps = 0, []
-    while kills < N_KILLS and not (killed / "weights.npz").exists():
-        kills += killed_after(rng.uniform(0, 0.35 * duration), killed)
-        card = killed / "checkpoint" / "card.json"
-        if card.is_file():  # it is not while one checkpoint takes the other's place
-            steps.append(json.loads(card.read_text())["step"])
-    if not (killed / "weights.npz").exists():
-        killed_after(None, killed)
-    a, b = (dict(np.load(folder / "weights.npz")) for folder in (whole, killed))
-    assert_same_bits(a, b)
-    assert kills >= 5
-    assert len(set(steps)) > 3  # it was hit at different steps
-    assert steps == sorted(steps)
+def test_killed_in_20_random_steps_it_ends_in_the_same_bits(tmp_path):
+    options, steps = {"queue": 16, "momentum": 0.9}, 60
+    whole, reference = run(tmp_path, objective=Contriever(**options), steps=steps, check=lambda step: step % 4)
+    rng, kept = random.Random(0), []
+    for at in sorted(rng.sample(range(1, steps + 1), 20)):
+        objective = Killed(at, rng.choice(["before", "loss", "after"]), **options)
 
+        def work(objective: Killed = objective) -> None:
+            run(tmp_path, objective=objective, work=tmp_path, steps=steps, check=lambda step: step % 4)
 
-def killed_after(seconds: float | None, folder: Path) -> bool:
-    """Train in a process of its own, with a checkpoint after every step; whether it had to be killed."""
-
-    def work() -> None:
-        objective = Contriever(queue=16, momentum=0.9)
-        weights, _ = run(folder, objective=objective, work=folder, steps=STEPS, check=lambda step: step % 4)
-        np.savez(folder / "unfinished.npz", **weights)
-        (folder / "unfinished.npz").rename(folder / "weights.npz")
-
-    child = multiprocessing.get_context("fork").Process(target=work)
-    child.start()
-    child.join(seconds)
-    running = child.is_alive()
-    child.kill()
-    child.join()
-    return running
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+        card = tmp_path / "checkpoint" / "card.json"
+        kept.append(json.loads(card.read_text())["step"] if card.is_file() else 0)
+        assert kept[-1] < at
+    objective = Contriever(**options)
+    killed, trained = run(tmp_path, objective=objective, work=tmp_path, steps=steps, check=lambda step: step % 4)
+    assert_same_bits(whole, killed)
+    assert trained == reference
+    assert len(set(kept)) > 3  # it went on from several checkpoints
 
 
 def test_train_needs_no_work_folder(tmp_path):
