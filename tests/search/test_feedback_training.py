@@ -10,7 +10,7 @@ from tiny_training import config, documents, small_encoder
 
 torch = pytest.importorskip("torch")
 
-from sememe import Index  # noqa: E402
+from sememe import Encoder, Index  # noqa: E402
 from sememe.cli import main  # noqa: E402
 from sememe.errors import InputError  # noqa: E402
 from sememe.models.feedback_encoder import PrfEncoder  # noqa: E402
@@ -76,7 +76,7 @@ def test_a_batch_is_what_the_first_search_found():
 def world(tmp_path):
     small_encoder().save(tmp_path / "small")
     texts = documents(80)
-    index = Index.build(texts, small_encoder(dropout=0.0).encoder, tmp_path / "my.index")
+    index = Index.build(texts, Encoder.load(tmp_path / "small", device="cpu"), tmp_path / "my.index")
     return index, [(each.text[:15], each.id) for each in texts], tmp_path
 
 
@@ -107,12 +107,17 @@ def test_training_changes_neither_index_nor_its_encoder(world):
 def test_the_command(world, capsys):
     index, pairs, tmp_path = world
     index.close()
-    small_encoder(dropout=0.0)
     (tmp_path / "q.jsonl").write_text("".join(json.dumps({"_id": d, "text": q}) + "\n" for q, d in pairs))
     (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(f"{d}\t{d}\t1\n" for _, d in pairs))
-    words = ["--queries", tmp_path / "q.jsonl", "--qrels", tmp_path / "missing.tsv", "--out", tmp_path / "prf"]
-    assert main(["train", "feedback", str(tmp_path / "my.index"), *map(str, words)]) == 2
+    words = ["--queries", tmp_path / "q.jsonl", "--out", tmp_path / "prf", "--steps", 2, "--batch-size", 8]
+    command = ["train", "feedback", str(tmp_path / "my.index"), *map(str, words)]
+    assert main([*command, "--qrels", str(tmp_path / "missing.tsv")]) == 2
     assert "missing.tsv" in capsys.readouterr().err
+    assert main([*command, "--qrels", str(tmp_path / "qrels.tsv"), "--negatives", "5"]) == 0
+    out = capsys.readouterr().out
+    for said in ("reads 3 passages", "64 trained on", "8 held-out queries", "untrained", "Against plain search"):
+        assert said in out
+    assert PrfEncoder.load(tmp_path / "prf").k == 3
 
 
 def test_options_are_checked_together():
