@@ -59,7 +59,7 @@ def take(page, base, options, suffix) -> None:
     shot("marked")
     page.goto(f"{base}/?q={query}")
     page.locator("details.stages summary").click()
-    page.locator("details.stages").scroll_into_view_if_needed()
+    page.locator("details.stages").evaluate("part => part.scrollIntoView({ block: 'end' })")
     shot("stages")
     page.goto(f"{base}/?q={query}")
     slider = page.locator("#answer input[type=range]").nth(2)
