@@ -283,20 +283,21 @@ def goes_on_after_a_kill(uri, folder):
     documents, encoder = [*make_documents(900), LONG], HashEncoder()
     path = folder / "documents.jsonl"
     path.write_text("".join(json.dumps([d.id, d.text, d.title, dict(d.metadata)]) + "\n" for d in documents))
-    rng, kills, half_built = random.Random(0), 0, 0
+    rng = random.Random(0)
     with Index.build(documents, encoder, folder / "kill.index") as index:
         for moment in range(3):
             child = _slow_build(uri, path)
             assert child.stdout.readline() == "begun\n"
-            time.sleep(rng.uniform(0.1, 0.9) * (moment + 1) / 3)
-            kills += child.poll() is None
+            if moment < 2:
+                time.sleep(rng.uniform(0.1, 0.9) * (moment + 1) / 3)
+            else:
+                assert child.stdout.readline() == "the last batch\n"
+            assert child.poll() is None
             child.send_signal(signal.SIGKILL)
             child.wait()
             child.stdout.close()
-        assert kills >= 1
-        child = subprocess.run(_probe(uri), capture_output=True, text=True, check=True, env=_environment())
-        half_built += "half-built" in child.stdout
-        assert half_built == 1
+        probe = subprocess.run(_probe(uri), capture_output=True, text=True, check=True, env=_environment())
+        assert "half-built" in probe.stdout
         with MilvusIndex.build(documents, encoder, uri=uri, collection="killed", resume=True) as remote:
             assert remote.written.sent + remote.written.unchanged == 901
             assert remote.written.unchanged >= 256
@@ -372,6 +373,10 @@ from sememe.search.milvus import MilvusIndex
 
 class Slow(HashEncoder):
     def encode_document(self, texts, **options):
+        # The last document never comes through: a build that ends before it is killed would prove nothing.
+        if any("needle" in text for text in texts):
+            print("the last batch", flush=True)
+            time.sleep(600)
         time.sleep(0.2)
         return self.encode(texts)
 
