@@ -4,10 +4,10 @@ For vectors x of length one with collection mean m and covariance S, and for wor
 
     w = (S + ridge t I)^-1 (mean of liked x - m - against (mean of disliked x - m)),    t = trace(S) / d
 
-is the direction of regularised linear discriminant analysis (Friedman 1989), with the whole collection standing for what
-the reader has not spoken about (Hariharan, Malik and Ramanan, ECCV 2012). Both parts are brought to the standard
-deviation one over the collection and added; words count `WORD_WEIGHT`. A score is so a number of standard deviations
-above an average paper, and it is linear: it adds up from atoms, words and pinned authors.
+is the direction of regularised linear discriminant analysis (Friedman 1989), with the whole collection standing for
+what the reader has not spoken about (Hariharan, Malik and Ramanan, ECCV 2012). Both parts are brought to the standard
+deviation one over the collection and added; words count `WORD_WEIGHT`. The score is linear: it adds up from atoms,
+words and pinned authors.
 """
 
 from __future__ import annotations
