@@ -175,7 +175,7 @@ def _interest_as_dict(learned: Learned, found: list[Driver], note: str) -> dict[
         for one in found
     ]
     lists = {field: list(getattr(interest, field)) for field in LISTS}
-    state = {"ready": learned.score is not None, "note": "; ".join(filter(None, (learned.note, note)))}
+    state = {"ready": learned.score is not None, "marks": learned.note, "note": note}
     return {"name": interest.name, **lists, **state, "atoms": atoms}
 
 
