@@ -1,7 +1,7 @@
-"""Digests that are killed at random: is any paper sent twice?
+"""Digests that are killed at random, to see whether any paper is sent twice.
 
-A child process claims papers for an address in a real store, hands the mail over, and writes down what came of it, again
-and again, until its parent kills it (SIGKILL). The next child goes on with the same store. Handing over is a line
+A child process claims papers for an address in a real store, hands the mail over, and writes down what came of it,
+again and again, until its parent kills it (SIGKILL). The next child goes on with the same store. Handing over is a line
 appended to a file that no kill takes back, as little as a mail that a server has taken.
 """
 

@@ -80,7 +80,9 @@ def split_field(features: Features, days: Sequence[str], categories: Sequence[Se
     early, late = np.flatnonzero(dates < cut), np.flatnonzero(dates >= cut)
     names = sorted({name for of_paper in categories for name in of_paper}, key=_digest)
     members = {name: np.asarray([name in of_paper for of_paper in categories]) for name in names}
-    usable = [name for name in names if members[name][early].sum() >= MIN_EARLY and members[name][late].sum() >= MIN_LATE]
+    usable = [
+        name for name in names if members[name][early].sum() >= MIN_EARLY and members[name][late].sum() >= MIN_LATE
+    ]
     development = sorted({DEVELOPMENT, *usable[::2]} & set(usable))
     held_out = sorted(set(usable) - set(development))
     return Field(features, dates, early, late, {name: members[name] for name in usable}, development, held_out)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from sememe.cli.flags import add_json_flag
+from sememe.cli.flags import add_feed_flag, add_json_flag
 from sememe.cli.output import console, print_facts, print_json, print_table
-from sememe.cli.papers_find import day
-from sememe.cli.papers_folder import add_feed_flag
 from sememe.cli.papers_opening import add_encoder_flag, opened_collection
 from sememe.cli.papers_printing import paper_as_dict, print_paper
+from sememe.cli.papers_selection import day
 from sememe.errors import InputError
 
 if TYPE_CHECKING:
