@@ -12,17 +12,18 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sememe.papers import Paper, PaperStore
 
-N_PAPERS = 400
-CANDIDATES, AT_MOST = 12, 5
-"""Papers that a digest may have, and those that it has at most."""
+N_PAPERS = 60
+AT_MOST = 5
+"""Papers of a digest."""
 KILLS_PER_ADDRESS = 5
-LONGEST_SECONDS = 0.06
+MOST_STEPS, LONGEST_SECONDS = 12, 0.004
+"""A child is killed after a random number of its steps and a random moment more: a slow machine kills as a fast one."""
 MAILBOX = "mailbox"
 
 
@@ -67,13 +68,18 @@ def kill_digests(folder: Path, trials: int, seed: int) -> Killed:
     return _count(folder, addresses, trials)
 
 
-def send_digests(folder: Path, address: str, ids: Sequence[str], rng: random.Random) -> None:
-    """Send digests until killed, the way the product does: claim, hand over, write down."""
+def send_digests(
+    folder: Path, address: str, ids: Sequence[str], rng: random.Random, step: Callable[[], object]
+) -> None:
+    """Send digests until killed, the way the product does: claim, hand over, write down; tell before each step."""
     with PaperStore.open(folder) as store:
         while True:
             digest = f"{address}-{rng.getrandbits(64):016x}"
-            claimed = store.claim_for_sending(address, rng.sample(list(ids), CANDIDATES)[:AT_MOST], digest)
+            step()
+            claimed = store.claim_for_sending(address, rng.sample(list(ids), AT_MOST), digest)
+            step()
             hand_over(folder, address, claimed)
+            step()
             store.finish_sending(digest, ok=True)
 
 
@@ -88,21 +94,22 @@ def hand_over(folder: Path, address: str, ids: Sequence[str]) -> None:
 
 
 def _kill_one(folder: Path, address: str, ids: Sequence[str], rng: random.Random) -> None:
-    ready, tell = os.pipe()
-    seed, wait = rng.getrandbits(64), rng.uniform(0, LONGEST_SECONDS)
+    steps, tell = os.pipe()
+    seed, n_steps, wait = rng.getrandbits(64), rng.randint(1, MOST_STEPS), rng.uniform(0, LONGEST_SECONDS)
     child = os.fork()
     if child == 0:
         try:
-            os.close(ready)
-            os.write(tell, b"!")
-            send_digests(folder, address, ids, random.Random(seed))
+            os.close(steps)
+            send_digests(folder, address, ids, random.Random(seed), lambda: os.write(tell, b"."))
         finally:
             os._exit(1)
     os.close(tell)
-    os.read(ready, 1)
-    os.close(ready)
+    for _ in range(n_steps):
+        if not os.read(steps, 1):
+            break  # it ended by itself, which `waitpid` tells
     time.sleep(wait)
     os.kill(child, signal.SIGKILL)
+    os.close(steps)
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):
         raise RuntimeError("a sender ended before it was killed")
