@@ -139,7 +139,7 @@ def _never_twice(figures: Figures) -> bool:
 
 
 def _killed_in_the_middle(figures: Figures) -> bool:
-    return sum(figures["digests: in the middle"]) >= 0.25 * sum(figures["digests: trials"])
+    return sum(figures["digests: in the middle"]) >= sum(figures["digests: trials"]) / 3
 
 
 CLAIM = Claim(
@@ -152,8 +152,8 @@ CLAIM = Claim(
     "halved by a hash of their names, cs.CV always to the side on which the method was developed; readers here are of "
     "the other side. Every way sees all papers, their marks apart. Vectors: MiniLM, the first 256 tokens of title and "
     "abstract. Digests: a child process claims papers for an address in a real store, hands them over and writes down "
-    "the outcome, again and again, until it is killed (SIGKILL) at a random moment; the next one goes on; 200 kills "
-    "over all seeds at small. Similar papers (no threshold rests on them): papers drawn at random as queries; gains "
+    "the outcome, again and again, until it is killed (SIGKILL), every other one between claiming and writing down, "
+    "the others a random moment after a random step; the next one goes on; 200 kills over all seeds at small. Similar papers (no threshold rests on them): papers drawn at random as queries; gains "
     "are shared keywords (papers-ml), or shared categories but for the four largest. Tiny: made papers, 12 kills",
     baselines=(
         f"`{SVM_ALL}`: arxiv-sanity-lite's method: tf-idf of words and pairs, 20,000 terms, a balanced linear SVM of "
@@ -167,7 +167,7 @@ CLAIM = Claim(
     threshold=(
         *(_beats(rival) for rival in RIVALS),
         Condition("no paper reached an address twice, and some did reach one", _never_twice),
-        Condition("a quarter of the kills or more left a digest claimed and not finished", _killed_in_the_middle),
+        Condition("a third of the kills or more left a digest claimed and not finished", _killed_in_the_middle),
     ),
     seeds={"tiny": (0, 1, 2), "small": (0, 1, 2, 3, 4), "full": (0, 1, 2, 3, 4)},
     needs={"small": (ARXIV, ML), "full": (ARXIV, ML)},
