@@ -153,8 +153,9 @@ CLAIM = Claim(
     "the other side. Every way sees all papers, their marks apart. Vectors: MiniLM, the first 256 tokens of title and "
     "abstract. Digests: a child process claims papers for an address in a real store, hands them over and writes down "
     "the outcome, again and again, until it is killed (SIGKILL), every other one between claiming and writing down, "
-    "the others a random moment after a random step; the next one goes on; 200 kills over all seeds at small. Similar papers (no threshold rests on them): papers drawn at random as queries; gains "
-    "are shared keywords (papers-ml), or shared categories but for the four largest. Tiny: made papers, 12 kills",
+    "the others a random moment after a random step; the next one goes on; 200 kills over all seeds at small. Similar "
+    "papers (no threshold rests on them): papers drawn at random as queries; gains are shared keywords (papers-ml), or "
+    "shared categories but for the four largest. Tiny: made papers, 12 kills",
     baselines=(
         f"`{SVM_ALL}`: arxiv-sanity-lite's method: tf-idf of words and pairs, 20,000 terms, a balanced linear SVM of "
         "the liked papers against all others; C the better of its 0.1 and 0.01 on the development categories",
