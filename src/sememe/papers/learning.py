@@ -70,19 +70,8 @@ def atom_weights(score: Score, atoms: Atoms) -> np.ndarray:
 
 
 def edited(score: Score, atoms: Atoms, weights: Mapping[int, float]) -> Score:
-    """The score with some atoms' weights replaced: it changes by exactly a_j(x) (new - learned) / |x|.
-
-    Raises:
-        InputError: there is no such atom.
-
-    """
+    """The score with some atoms' weights replaced: it changes by exactly a_j(x) (new - learned) / |x|."""
     learned = atom_weights(score, atoms)
-    for atom in weights:
-        if not 0 <= atom < atoms.n_atoms:
-            raise InputError(
-                f"there is no atom {atom}: the dictionary has atoms 0 to {atoms.n_atoms - 1}",
-                hint="The atoms were learned again: take the weight out of the interest and set it anew",
-            )
     edits = {atom: float(weight) - float(learned[atom]) for atom, weight in weights.items()}
     return Score(score.vector, score.words, score.offset, edits)
 
@@ -105,7 +94,7 @@ def _contrast(features: Features, plus: np.ndarray, minus: np.ndarray) -> np.nda
         return averages
 
     usual = mean(features.words)
-    words = mean(features.words[plus]) - usual
+    words: np.ndarray = mean(features.words[plus]) - usual
     if len(minus):
         words = words - AGAINST * (mean(features.words[minus]) - usual)
     return words
