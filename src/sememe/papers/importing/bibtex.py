@@ -75,12 +75,19 @@ def _entry(block: Any) -> Any:
     model = require("bibtexparser.model", "papers")
     if isinstance(block, model.DuplicateBlockKeyBlock | model.DuplicateFieldKeyBlock):
         block = block.ignore_error_block  # a key or a field twice: what the entry says is still clear
+        for field in block.fields:  # the parser leaves such an entry's values as they are written
+            field.value = _without_delimiters(field.value)
     if isinstance(block, model.ParsingFailedBlock):
         reason = getattr(block.error, "abort_reason", None) or str(block.error)
         raise BadRecordError(
             f"is malformed BibTeX: {' '.join(reason.split()).rstrip('.')}", "Close its braces and quotes"
         )
     return block if isinstance(block, model.Entry) else None
+
+
+def _without_delimiters(value: str) -> str:
+    is_enclosed = len(value) > 1 and (value[0], value[-1]) in (("{", "}"), ('"', '"'))
+    return value[1:-1] if is_enclosed else value
 
 
 def _paper(entry: Any) -> Paper:
