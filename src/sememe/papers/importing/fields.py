@@ -102,7 +102,7 @@ def a_count(fields: Fields, name: str) -> int | None:
     value = fields.get(name)
     if value is None or value == "":
         return None
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20:
+    if isinstance(value, str) and value.isascii() and value.strip(" ").isdigit() and len(value) < 20:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)

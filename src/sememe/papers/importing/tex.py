@@ -9,7 +9,7 @@ from typing import Any
 from sememe.corpus.entries import BadRecordError
 from sememe.extras import require
 
-MAX_TEX = 200_000
+MAX_TEX = 50_000
 _PERCENT = re.compile(r"(?<!\\)%")
 _ACCENT_OR_COMMAND = re.compile(r"[\\$~]|---?|``|''")
 
