@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def _latencies(collection: PaperCollection, queries: Sequence[str], ids: Sequenc
     found = {}
     for name, job in jobs.items():
         job(0)
-        times = [1000 * _timed(lambda n=n: job(n)) for n in range(len(queries) if "search" in name else 30)]  # type: ignore[misc]
+        times = [1000 * _timed(partial(job, n)) for n in range(len(queries) if "search" in name else 30)]
         found[name] = {"p50": statistics.median(times), "p99": float(np.quantile(times, 0.99)), "runs": len(times)}
     return found
 

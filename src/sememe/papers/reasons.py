@@ -70,7 +70,11 @@ class Score:
             atoms: needed when there are edits.
 
         """
-        scores = features.units[rows] @ self.vector + features.words[rows] @ self.words + self.offset
+        if 2 * len(rows) > len(features):  # cheaper than to gather the rows
+            scores = (features.units @ self._vector + features.words @ self._words)[rows]
+        else:
+            scores = features.units[rows] @ self._vector + features.words[rows] @ self._words
+        scores = scores.astype(np.float64) + self.offset
         if self.edits and atoms is not None and len(rows):
             codes = atoms.pursue(features.vectors[rows])[:, list(self.edits)]
             scores = scores + codes @ np.fromiter(self.edits.values(), float) / features.lengths[rows]
@@ -91,6 +95,14 @@ class Score:
             values = values[order] / length
             found.append(Explanation(part.atoms[order], values, labels, part.bias / length, part.residual / length))
         return found
+
+    @property
+    def _vector(self) -> np.ndarray:
+        return self.vector.astype(np.float32)  # as the features are: else a product would copy all of them
+
+    @property
+    def _words(self) -> np.ndarray:
+        return self.words.astype(np.float32)
 
     def terms(self, features: Features, row: int) -> list[tuple[str, float]]:
         """The stems of a paper's words and their parts of its score, the largest first."""
