@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from sememe.lexical.words import tokenizer
+from sememe.papers.telling import tells
 from sememe.search.hits import Explanation
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def reasons_for(
     from_terms = [
         Reason("term", spelled[stem], part)
         for stem, part in terms
-        if part > 0 and stem in spelled and not stem.isdigit() and len(stem) > 1
+        if part > 0 and stem in spelled and tells(spelled[stem])
     ]
     n_terms = min(len(from_terms), max(n // 2, n - len(from_atoms)))
     chosen = from_atoms[: n - n_terms] + from_terms[:n_terms]
