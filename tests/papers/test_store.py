@@ -193,6 +193,18 @@ class TestOnePaper:
         )
         assert len(store) == 2
 
+    def test_a_record_does_not_unite_papers_that_differ_in_a_doi(self, store):
+        store.add(
+            [
+                arxiv(1, identities=("doi:10.1000/one",)),
+                Paper(id="acl:2020.acl-main.1", title="Another paper", identities=("doi:10.1000/two",)),
+                arxiv(1, version=2, identities=("acl:2020.acl-main.1",)),
+            ]
+        )
+        assert len(store) == 2
+        assert store.paper("acl:2020.acl-main.1").title == "Another paper"
+        assert store.identities("arxiv:2405.00001") == ["arxiv:2405.00001", "doi:10.1000/one"]
+
     @pytest.mark.parametrize(
         "name", ["2405.00001", "arXiv:2405.00001v3", "https://arxiv.org/abs/2405.00001v2", "10.48550/arXiv.2405.00001"]
     )
