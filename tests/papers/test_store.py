@@ -83,6 +83,37 @@ class TestKeeping:
         assert len(store) == 0
 
 
+class TestPaper:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"title": " "},
+            {"title": "two\nlines"},
+            {"title": "a\x00b"},
+            {"title": "half \ud800"},
+            {"authors": ("a\rb",)},
+            {"keywords": ("a\u2028b",)},
+            {"abstract": "half \ud800"},
+            {"abstract": "a\x00b"},
+            {"url": "javascript:alert(1)"},
+            {"url": "http://"},
+            {"url": "https://a b/"},
+            {"version": 0},
+            {"votes": -1},
+            {"votes": 2**70},
+            {"n_authors": -1},
+        ],
+    )
+    def test_what_no_paper_is(self, fields):
+        with pytest.raises(InputError, match=r"arxiv:2405\.00001: has"):
+            arxiv(1, **fields)
+
+    def test_what_a_paper_may_be(self, store):
+        odd = arxiv(1, title="é 深 \u202e😀 <b> $x$ '; DROP TABLE papers; --", abstract="a\n\nb\t\u202e", votes=0)
+        store.add([odd])
+        assert store.paper(odd.id) == odd
+
+
 class TestVersions:
     def test_a_later_version_replaces_an_earlier_one_which_is_kept(self, store):
         store.add([arxiv(1)])

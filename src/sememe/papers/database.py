@@ -18,6 +18,7 @@ from sememe.papers import schema
 BUSY_SECONDS = 10.0
 """How long a writer waits for another one before it gives up."""
 
+_OUR_FAULTS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError, sqlite3.DataError)
 _RESTORE = "Restore it from a copy that `sememe papers backup` made"
 
 
@@ -141,6 +142,8 @@ class Database:
         """Turn SQLite's errors into ours."""
         try:
             yield
+        except _OUR_FAULTS:
+            raise
         except sqlite3.Error as error:
             raise self._named(error) from error
 
