@@ -34,6 +34,7 @@ CLAIMS = {
     "p20_binary_codes": "sememe.claims.p20_binary_codes",
     "p24_contriever": "sememe.claims.p24_contriever",
     "p25_crisp": "sememe.claims.p25_crisp",
+    "p26_revela": "sememe.claims.p26_revela",
 }
 """Claim id -> the module that holds it as `CLAIM`; imported only when it is asked for."""
 
