@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -24,6 +25,7 @@ from sememe.web.pages import page_routes
 from sememe.web.rendering import Renderer
 from sememe.web.static_files import StaticFiles
 from sememe.web.study_pages import study_routes
+from sememe.web.training_pages import training_routes
 
 
 def create_app(
@@ -65,6 +67,17 @@ def create_study_app(study: Study, *, token: str | None = None, host: str = "127
     check_exposure(host, token)
     renderer = Renderer(navigation=[("/", "Model")], version=sememe.__version__)
     return _assemble(renderer, study_routes(study, renderer), address=(host, port, token))
+
+
+def create_training_app(path: Path, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765) -> FastAPI:
+    """The page of a training run, as an ASGI application; `path` as `TrainingRun.read`, the rest as `create_app`.
+
+    Raises:
+        InputError: the address needs a token, or the token is too short.
+    """
+    check_exposure(host, token)
+    renderer = Renderer(navigation=[("/", "Training")], version=sememe.__version__)
+    return _assemble(renderer, training_routes(path, renderer), address=(host, port, token))
 
 
 def _assemble(renderer: Renderer, *routes: APIRouter, address: tuple[str, int, str | None]) -> FastAPI:

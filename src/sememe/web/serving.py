@@ -15,8 +15,9 @@ from sememe.atoms.study import Study
 from sememe.errors import InputError
 from sememe.search import Index
 from sememe.search.manifest import is_multi_vector
+from sememe.training.runs import TrainingRun
 from sememe.web.access import check_exposure
-from sememe.web.app import create_app, create_study_app
+from sememe.web.app import create_app, create_study_app, create_training_app
 from sememe.web.hosts import url_host
 from sememe.web.patience import PatientProtocol
 
@@ -37,7 +38,8 @@ def serve(
     """Serve the page on an index, or on the atoms of a language model, until the process is interrupted.
 
     Args:
-        index_path: the folder of an index, or of a study (`sememe atoms learn MODEL --sites ...`).
+        index_path: the folder of an index, of a study (`sememe atoms learn MODEL --sites ...`), or of an encoder that
+            was or is being trained.
         atoms_path: the folder of atoms; those inside the index when left out, none if there are none.
         host: the address to listen on. One that other machines can reach needs a token.
         port: 0 chooses a free one.
@@ -52,7 +54,9 @@ def serve(
     listener = _listen(host, port)
     with listener, ExitStack() as stack:
         real_port = listener.getsockname()[1]
-        if Index.is_index(index_path) or is_multi_vector(index_path) or not Path(index_path).is_dir():
+        if TrainingRun.is_run(index_path):
+            app = create_training_app(Path(index_path), token=token, host=host, port=real_port)
+        elif Index.is_index(index_path) or is_multi_vector(index_path) or not Path(index_path).is_dir():
             index = stack.enter_context(Index.open(index_path))
             app = create_app(index, _load_atoms(index, atoms_path), token=token, host=host, port=real_port)
         else:
