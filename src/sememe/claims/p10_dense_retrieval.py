@@ -15,8 +15,8 @@ import numpy as np
 from sememe import disk
 from sememe.bank import Bank
 from sememe.claims.claim import Claim, Condition, Figures, Setting
-from sememe.claims.docstring_pairs import docstring_pairs
 from sememe.corpus import read
+from sememe.evaluation.docstring_pairs import docstring_pairs
 from sememe.models import Encoder
 from sememe.search import Index
 from sememe.search.coarse.inverted import InvertedLists
