@@ -21,6 +21,7 @@ NAMES = (
     "scale",
     "milvus",
     "training",
+    "papers_import",
 )
 PACKAGES = (
     "numpy",
