@@ -22,6 +22,7 @@ NAMES = (
     "milvus",
     "training",
     "papers_import",
+    "papers",
 )
 PACKAGES = (
     "numpy",
@@ -36,6 +37,7 @@ PACKAGES = (
     "fast-plaid",
     "gensim",
     "pymilvus",
+    "scikit-learn",
 )
 
 
