@@ -17,6 +17,7 @@ from typing import Literal
 from sememe import disk
 from sememe.errors import InputError, RemoteError
 from sememe.papers.addresses import address_of
+from sememe.papers.safe_text import header_text
 
 Security = Literal["starttls", "tls", "none"]
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
@@ -139,7 +140,7 @@ class Outbox:
         """
         path = self.folder / f"{name}.eml"
         disk.make_folder(self.folder)
-        disk.write_file(path, message.as_bytes())
+        disk.write_file(path, _wire(message))
         return str(path)
 
 
@@ -165,7 +166,7 @@ class SmtpServer:
         smtp = self._connect()
         try:
             self._offer(smtp, sender, recipient)
-            self._hand_over(smtp, message.as_bytes(), name)
+            self._hand_over(smtp, _wire(message), name)
         finally:
             _quit(smtp)
         return self.config.place[0]
@@ -222,6 +223,11 @@ class SmtpServer:
             raise RemoteError(f"the message was not accepted ({_reason(error)})", where=name)
 
 
+def _wire(message: EmailMessage) -> bytes:
+    """The message with the line ends that SMTP demands; with others a line of one dot would not arrive as it is."""
+    return message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
+
+
 def _quit(smtp: smtplib.SMTP) -> None:
     """Take leave; the message's fate is known by now, so nothing that goes wrong here matters."""
     try:
@@ -237,12 +243,12 @@ def _reason(error: Exception) -> str:
         return "the server does not offer what is asked for: STARTTLS, or a way to log in"
     if isinstance(error, smtplib.SMTPResponseException):
         words = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-        return f"{error.smtp_code} {' '.join(str(words).split())[:200]}"
+        return f"{error.smtp_code} {header_text(str(words))}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate cannot be trusted: {error.verify_message}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return " ".join(str(error).split()) or type(error).__name__
+    return header_text(str(error)) or type(error).__name__
 
 
 def _hint(error: Exception) -> str | None:

@@ -14,8 +14,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sememe.extras import require
 from sememe.papers.paper import Paper
+
+from sememe.extras import require
 from sememe.papers.safe_text import body_text, header_text, shortened
 
 if TYPE_CHECKING:

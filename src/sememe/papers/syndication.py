@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import uuid
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from xml.etree import ElementTree
+
+from sememe.papers.paper import Paper
 
 from sememe.papers.message import DigestEntry, page_url, web_link
-from sememe.papers.paper import Paper
 from sememe.papers.safe_text import xml_text
 from sememe.version import __version__
 

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from sememe.papers.tex_symbols import ACCENTS, ALPHABETS, FUNCTIONS, OPERATORS, SPACES, SYMBOLS, lettered
 
-MAX_FORMULA, MAX_DEPTH = 2000, 24
+MAX_DEPTH = 24
 # A dollar opens a formula unless a space follows, and closes one unless a space precedes or a digit follows: so
 # that "$5 to $10" stays a text (the rule of pandoc's tex_math_dollars).
 _FORMULA = re.compile(
-    r"(?<!\\)\$\$(?P<double>[^$]{1,%d}?)\$\$"
-    r"|(?<![\\$])\$(?![\s$])(?P<single>(?:[^$\\]|\\.){1,%d}?)(?<!\s)\$(?![\d$])"
-    r"|\\\((?P<round>.{1,%d}?)\\\)"
-    r"|\\\[(?P<square>.{1,%d}?)\\\]" % ((MAX_FORMULA,) * 4),
+    r"(?<!\\)\$\$(?P<double>[^$]{1,2000}?)\$\$"
+    r"|(?<![\\$])\$(?![\s$])(?P<single>(?:[^$\\]|\\.){1,2000}?)(?<!\s)\$(?![\d$])"
+    r"|\\\((?P<round>.{1,2000}?)\\\)"
+    r"|\\\[(?P<square>.{1,2000}?)\\\]",
     re.DOTALL,
 )
 _STYLED = re.compile(r"\\(emph|textit|textbf|texttt|textsc|textrm)\{([^{}\\$]{1,500})\}|\\([%&_#$])|(?<=\w)~(?=\w)")
@@ -93,25 +93,25 @@ class _Reader:
         self._tokens, self._place, self._depth = tokens, 0, 0
 
     def row(self, until: str | None) -> list[Node]:
-        """Everything up to a token, which is taken too; `None` is the end of the formula."""
+        """Everything up to a part, which is taken too; `None` is the end of the formula."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise _NotOnTheListError
         items: list[Node] = []
-        while (token := self._next()) != until:
-            if token is None:
+        while (part := self._next()) != until:
+            if part is None:
                 raise _NotOnTheListError
-            base = self._item(token) if token not in ("^", "_") else Node("mrow", ())  # $^2$: a script of a word
-            if token in ("^", "_"):
+            base = self._item(part) if part not in ("^", "_") else Node("mrow", ())  # $^2$: a script of a word
+            if part in ("^", "_"):
                 self._place -= 1
             items.append(self._with_scripts(base))
         self._depth -= 1
         return items
 
     def _next(self, *, spaces: bool = False) -> str | None:
-        token = self._peek(spaces=spaces)
-        self._place += token is not None
-        return token
+        part = self._peek(spaces=spaces)
+        self._place += part is not None
+        return part
 
     def _peek(self, *, spaces: bool = False) -> str | None:
         while not spaces and self._place < len(self._tokens) and self._tokens[self._place].isspace():
@@ -120,22 +120,22 @@ class _Reader:
 
     def _argument(self) -> Node:
         """One item, or a group in braces."""
-        token = self._next()
-        if token is None or token in "}^_":
+        part = self._next()
+        if part is None or part in ("}", "^", "_"):
             raise _NotOnTheListError
-        return self._item(token)
+        return self._item(part)
 
-    def _item(self, token: str) -> Node:
-        if token == "{":
+    def _item(self, part: str) -> Node:
+        if part == "{":
             return Node("mrow", tuple(self.row(until="}")))
-        if token.startswith("\\"):
-            return self._command(token[1:])
-        if token[0].isdigit():
-            return Node("mn", (token,))
-        if token.isalpha():
-            return Node("mi", (token,))
-        if token in OPERATORS:
-            return Node("mo", (OPERATORS[token],))
+        if part.startswith("\\"):
+            return self._command(part[1:])
+        if part[0].isdigit():
+            return Node("mn", (part,))
+        if part.isalpha():
+            return Node("mi", (part,))
+        if part in OPERATORS:
+            return Node("mo", (OPERATORS[part],))
         raise _NotOnTheListError
 
     def _with_scripts(self, base: Node) -> Node:
@@ -155,12 +155,12 @@ class _Reader:
 
     def _command(self, name: str) -> Node:
         if name in SYMBOLS:
-            letter = SYMBOLS[name]
-            return Node("mi" if letter.isalpha() else "mo", (letter,))
+            return Node("mi" if SYMBOLS[name].isalpha() else "mo", (SYMBOLS[name],))
         if name in SPACES:
             return Node("mtext", (SPACES[name],))
-        if name in FUNCTIONS:
-            return Node("mi", (name,))
+        return Node("mi", (name,)) if name in FUNCTIONS else self._construction(name)
+
+    def _construction(self, name: str) -> Node:
         if name in ("frac", "tfrac", "dfrac"):
             return Node("mfrac", (self._argument(), self._argument()))
         if name == "sqrt":
@@ -181,21 +181,21 @@ class _Reader:
         return Node("mroot", (self._argument(), degree))
 
     def _delimiter(self) -> Node:
-        token = self._next()
-        if token == ".":
+        part = self._next()
+        if part == ".":
             return Node("mrow", ())
-        if token is None or not (token in "()[]|/<>" or token[1:] in ("{", "}", "|", "langle", "rangle", "Vert")):
+        if part is None or not (part in "()[]|/<>" or part[1:] in ("{", "}", "|", "langle", "rangle", "Vert")):
             raise _NotOnTheListError
-        return self._item(token)
+        return self._item(part)
 
     def _lettered(self, name: str) -> Node:
-        """Letters of another alphabet: `\\mathbb{R}`, `\\mathrm{softmax}`."""
+        r"""Letters of another alphabet: `\mathbb{R}`, `\mathrm{softmax}`."""
         if self._next() != "{":
             raise _NotOnTheListError
         letters: list[str] = []
-        while (token := self._next(spaces=True)) != "}":
-            if token is None or not (token.isalnum() or token.isspace() or token in ("\\_", *"-.,:/()+*=")):
+        while (part := self._next(spaces=True)) != "}":
+            if part is None or not (part.isalnum() or part.isspace() or part in ("\\_", *"-.,:/()+*=")):
                 raise _NotOnTheListError
-            letters.append(token.removeprefix("\\"))
+            letters.append(part.removeprefix("\\"))
         words = lettered(name, "".join(letters))
         return Node("mtext" if name.startswith("text") else "mi", (words,))
