@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from sememe import disk
-from sememe.errors import InputError, RemoteError
+from sememe.errors import ArtifactError, InputError, RemoteError
 from sememe.papers.addresses import address_of
 from sememe.papers.safe_text import header_text
 
@@ -137,10 +137,16 @@ class Outbox:
 
         Raises:
             ArtifactError: it cannot be written.
+            UncertainDelivery: it is there, but the disk did not say that it will stay.
         """
         path = self.folder / f"{name}.eml"
         disk.make_folder(self.folder)
-        disk.write_file(path, _wire(message))
+        try:
+            disk.write_file(path, _wire(message))
+        except ArtifactError as error:
+            if path.exists():
+                raise UncertainDelivery(error.message, where=error.where, hint=error.hint) from None
+            raise
         return str(path)
 
 
