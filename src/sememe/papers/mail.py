@@ -225,8 +225,8 @@ class SmtpServer:
                 hint="It is not sent again; ask the recipient, or look into the server's log",
             ) from None
         if code != 250:
-            error = smtplib.SMTPResponseException(code, words)
-            raise RemoteError(f"the message was not accepted ({_reason(error)})", where=name)
+            refusal = _reason(smtplib.SMTPResponseException(code, words))
+            raise RemoteError(f"the message was not accepted ({refusal})", where=name)
 
 
 def _wire(message: EmailMessage) -> bytes:

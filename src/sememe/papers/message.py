@@ -14,9 +14,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sememe.papers.paper import Paper
-
 from sememe.extras import require
+from sememe.papers.paper import Paper
 from sememe.papers.safe_text import body_text, header_text, shortened
 
 if TYPE_CHECKING:

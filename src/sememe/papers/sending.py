@@ -70,8 +70,8 @@ def send_digest(store: PaperStore, digest: Digest, carrier: Carrier, *, sender: 
         store.finish_sending(digest_id, ok=False)
         return None
     try:
-        message = write_message(_letter(store, digest, kept, digest_id, sender, base_url))
-        place = carrier.send(message, digest_id)
+        letter = _letter(store, digest, kept, digest_id=digest_id, sender=sender, base_url=base_url)
+        place = carrier.send(write_message(letter), digest_id)
     except UncertainDelivery:
         raise
     except Exception:
@@ -102,7 +102,7 @@ def require_subscription(store: PaperStore, wanted: Subscription) -> Subscriptio
 
 
 def _letter(
-    store: PaperStore, digest: Digest, entries: Sequence[DigestEntry], digest_id: str, sender: str, base_url: str
+    store: PaperStore, digest: Digest, entries: Sequence[DigestEntry], *, digest_id: str, sender: str, base_url: str
 ) -> Letter:
     subscription = digest.subscription
     about = f"your interest “{subscription.interest}”" if subscription.interest else "what is trending"

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from sememe.papers.paper import Paper
-
 from sememe.papers.message import DigestEntry, page_url, web_link
+from sememe.papers.paper import Paper
 from sememe.papers.safe_text import xml_text
 from sememe.version import __version__
 
@@ -50,7 +49,7 @@ def atom_feed(channel: Channel, entries: Sequence[DigestEntry]) -> bytes:
         ElementTree.SubElement(feed, "link", {"rel": relation, "href": address})
     for entry in entries:
         _atom_entry(feed, entry, channel)
-    return b'<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(feed, encoding="utf-8")
+    return b'<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(feed, encoding="unicode").encode()
 
 
 def json_feed(channel: Channel, entries: Sequence[DigestEntry]) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from fastapi import FastAPI
 from sememe.atoms import Atoms
 from sememe.atoms.study import Study
 from sememe.errors import InputError
+from sememe.papers.collection import PaperCollection
 from sememe.search import Index
 from sememe.search.manifest import is_multi_vector
 from sememe.web.access import check_exposure
-from sememe.web.app import create_app, create_study_app
+from sememe.web.app import create_app, create_papers_app, create_study_app
 from sememe.web.hosts import url_host
+from sememe.web.papers_desk import PapersDesk, is_feed
 from sememe.web.patience import PatientProtocol
 
 MAX_CONNECTIONS = 512
@@ -34,10 +36,10 @@ def serve(
     *,
     announce: Callable[[str], object] | None = None,
 ) -> None:
-    """Serve the page on an index, or on the atoms of a language model, until the process is interrupted.
+    """Serve the page on an index, on the atoms of a language model, or on a feed folder, until it is interrupted.
 
     Args:
-        index_path: the folder of an index, or of a study (`sememe atoms learn MODEL --sites ...`).
+        index_path: the folder of an index, of a study (`sememe atoms learn MODEL --sites ...`), or of papers.
         atoms_path: the folder of atoms; those inside the index when left out, none if there are none.
         host: the address to listen on. One that other machines can reach needs a token.
         port: 0 chooses a free one.
@@ -52,7 +54,13 @@ def serve(
     listener = _listen(host, port)
     with listener, ExitStack() as stack:
         real_port = listener.getsockname()[1]
-        if Index.is_index(index_path) or is_multi_vector(index_path) or not Path(index_path).is_dir():
+        if is_feed(index_path):
+            collection = stack.enter_context(PaperCollection.open(index_path))
+            desk = PapersDesk(collection)
+            desk.catch_up()
+            stack.enter_context(desk.following())
+            app = create_papers_app(desk, token=token, host=host, port=real_port)
+        elif Index.is_index(index_path) or is_multi_vector(index_path) or not Path(index_path).is_dir():
             index = stack.enter_context(Index.open(index_path))
             app = create_app(index, _load_atoms(index, atoms_path), token=token, host=host, port=real_port)
         else:

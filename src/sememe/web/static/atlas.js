@@ -18,7 +18,7 @@ const dots = [...svg.querySelectorAll(".dots a")].reverse().map((link) => {
   path.querySelector("title").remove(); // the tip says it sooner
   link.setAttribute("aria-label", label);
   const share = { x: (x - MARGIN) / (WIDTH - 2 * MARGIN), y: (y - MARGIN) / (HEIGHT - 2 * MARGIN) };
-  return { path, share, x, y, label, name: label.split(", ").slice(0, 2).join(", "), low: label.toLowerCase() };
+  return { path, share, x, y, label, name: link.dataset.name ?? label.split(", ").slice(0, 2).join(", "), low: label.toLowerCase() };
 });
 const byPath = new Map(dots.map((dot) => [dot.path, dot]));
 let world = { width: WIDTH, height: HEIGHT };
