@@ -34,22 +34,29 @@ def parse(line: str) -> Fields:
     """One JSON object.
 
     Raises:
-        BadRecordError: it is malformed, not an object, nested too deeply, or holds what JSON does not allow or leaves
-            undefined: NaN, a key twice, a number that no double can hold or of more than 1,000 characters.
+        BadRecordError: it is not an object, or `load` refuses it.
     """
-    try:
-        value = _DECODER.decode(line)
-    except json.JSONDecodeError as error:
-        if line.lstrip().startswith("["):
-            raise _array() from None
-        raise BadRecordError(f"is malformed JSON ({error.msg} at character {error.pos + 1})", _HINT) from None
-    except RecursionError:
-        raise BadRecordError("is nested too deeply") from None
-    if isinstance(value, list):
+    if line.lstrip().startswith("["):
         raise _array()
+    value = load(line)
     if not isinstance(value, dict):
         raise BadRecordError(f"is JSON, but not an object: {line.strip()[:40]}", _HINT)
     return value
+
+
+def load(text: str) -> Any:
+    """One JSON value.
+
+    Raises:
+        BadRecordError: it is malformed, nested too deeply, or holds what JSON does not allow or leaves undefined: NaN,
+            a key twice, a number that no double can hold or of more than 1,000 characters.
+    """
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise BadRecordError(f"is malformed JSON ({error.msg} at character {error.pos + 1})", _HINT) from None
+    except RecursionError:
+        raise BadRecordError("is nested too deeply") from None
 
 
 def _array() -> BadRecordError:

@@ -40,6 +40,13 @@ _TITLE = re.compile(r"title:(?P<id>[0-9a-f]{16})")
 _ARXIV_DOI = re.compile(r"10\.48550/arxiv\.(?P<id>\S+)")
 _ACL_DOI = re.compile(r"10\.(?:18653/v1|3115/v1)/(?P<id>[a-z]\d{2}-\d{4,5}|\d{4}\.[\w-]+\.\d+)")
 
+_PAGES = {
+    "arxiv": "https://arxiv.org/abs/",
+    "acl": "https://aclanthology.org/",
+    "doi": "https://doi.org/",
+    "openreview": "https://openreview.net/forum?id=",
+}
+
 _TEX_COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 # fmt: off
 _COMMON_TITLES = frozenset({
@@ -135,6 +142,12 @@ def best_identity(identities: Iterable[str], title: str) -> str:
     """What a paper is called that is known by `identities`."""
     strong = ranked(identities)
     return strong[0] if strong else title_identity(title)
+
+
+def address_of(identity: str) -> str:
+    """Where a paper of that identity can be read; empty for a title."""
+    kind, _, name = identity.partition(":")
+    return f"{_PAGES[kind]}{name}" if kind in _PAGES else ""
 
 
 def conflict(some: Iterable[str], others: Iterable[str], kinds: Iterable[str] = EXCLUSIVE) -> bool:
