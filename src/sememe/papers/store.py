@@ -186,6 +186,13 @@ class PaperStore:
             rows = connection.execute(sql, [*values, -1 if limit is None else limit, offset]).fetchall()
         return [to_paper(row) for row in rows]
 
+    def ids(self, selection: Selection | None = None, *, order: str = "date") -> list[str]:
+        """The ids of the papers that meet the conditions; order and errors as `select`."""
+        condition, values = (selection or Selection()).where()
+        sql = f"SELECT papers.id FROM papers WHERE {condition} ORDER BY {order_sql(order)}"  # noqa: S608
+        with self._database.reading() as connection:
+            return [identity for (identity,) in connection.execute(sql, values)]
+
     def count(self, selection: Selection | None = None) -> int:
         """How many papers meet the conditions."""
         condition, values = (selection or Selection()).where()
