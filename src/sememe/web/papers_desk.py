@@ -110,6 +110,13 @@ class PapersDesk:
         except LockedError:
             return 0
 
+    def warm_up(self) -> None:
+        """Load the encoder and what papers are compared by, so that the first visitor does not wait for them."""
+        if len(self.collection):
+            with self._lock:
+                self.collection.search("warm up", 1)
+                _ = self.collection.features
+
     @contextmanager
     def following(self) -> Iterator[None]:
         """Keep up with the store while the block runs: papers that another process imports are indexed here."""
