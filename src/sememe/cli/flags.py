@@ -27,6 +27,15 @@ def add_json_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def add_feed_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag that every action on papers has."""
+    parser.add_argument(
+        "--feed",
+        metavar="FOLDER",
+        help="the folder of the feed (default: the variable SEMEME_PAPERS, else papers.feed)",
+    )
+
+
 def add_fields(parser: argparse.ArgumentParser, config: type, *, leave_out: Collection[str] = ()) -> None:
     """Add a flag for every field of a dataclass; help and choices come from the field's metadata.
 

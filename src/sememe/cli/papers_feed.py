@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from sememe.cli.flags import add_json_flag
+from sememe.cli.flags import add_feed_flag, add_json_flag
 from sememe.cli.output import console, print_facts, print_json, print_table
-from sememe.cli.papers_find import day
-from sememe.cli.papers_folder import add_feed_flag
 from sememe.cli.papers_opening import add_encoder_flag, opened_collection
 from sememe.cli.papers_printing import paper_as_dict, print_paper
+from sememe.cli.papers_selection import day
 from sememe.errors import InputError
 
 if TYPE_CHECKING:
@@ -175,7 +174,7 @@ def _interest_as_dict(learned: Learned, found: list[Driver], note: str) -> dict[
         for one in found
     ]
     lists = {field: list(getattr(interest, field)) for field in LISTS}
-    state = {"ready": learned.score is not None, "note": "; ".join(filter(None, (learned.note, note)))}
+    state = {"ready": learned.score is not None, "marks": learned.note, "note": note}
     return {"name": interest.name, **lists, **state, "atoms": atoms}
 
 

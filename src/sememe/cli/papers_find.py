@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sememe.cli.flags import add_json_flag
+from sememe.cli.flags import add_feed_flag, add_json_flag
 from sememe.cli.output import console, print_json
-from sememe.cli.papers_folder import add_feed_flag
 from sememe.cli.papers_opening import add_encoder_flag, opened_collection
 from sememe.cli.papers_printing import paper_as_dict, print_paper
+from sememe.cli.papers_selection import day
+from sememe.papers.marking import MARKS
 
 if TYPE_CHECKING:
     from sememe.papers.collection import PaperHit
@@ -30,7 +30,7 @@ def add_parsers(actions: Any) -> None:
     search.add_argument("--mode", default="hybrid", choices=("hybrid", "dense", "lexical"), help="default hybrid")
     search.add_argument("--since", type=day, metavar="DAY", help="the first day, such as 2026-01-31")
     search.add_argument("--until", type=day, metavar="DAY", help="the last day")
-    search.add_argument("--mark", help="only papers with this mark: read, saved, liked, disliked or hidden")
+    search.add_argument("--mark", choices=MARKS, help="only papers with this mark")
     search.add_argument("--tag", help="only papers with this tag")
     _add_common(search, _search)
     similar = actions.add_parser(
@@ -50,14 +50,6 @@ def add_parsers(actions: Any) -> None:
         help="of the K papers most alike (default likeness)",
     )
     _add_common(similar, _similar)
-
-
-def day(text: str) -> datetime.date:
-    """The type of an argument that is a day."""
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a day such as 2026-01-31, not {text!r}") from None
 
 
 def _add_common(parser: argparse.ArgumentParser, act: Any) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sememe.cli.papers_folder import feed_folder
 from sememe.errors import LockedError
+from sememe.papers.folder import feed_folder
 
 if TYPE_CHECKING:
     from sememe.papers.collection import PaperCollection
@@ -27,7 +27,7 @@ def opened_collection(options: argparse.Namespace) -> Iterator[PaperCollection]:
     """The papers with their index brought up to date; one that another process is bringing up to date is used as is."""
     from sememe.papers.collection import PaperCollection
 
-    with PaperCollection.open(feed_folder(options), encoder=options.encoder) as collection:
+    with PaperCollection.open(feed_folder(options.feed), encoder=options.encoder) as collection:
         try:
             collection.catch_up()
         except LockedError as error:

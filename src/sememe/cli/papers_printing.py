@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sememe.cli.output import console
+from sememe.cli.papers_look import people
 
 if TYPE_CHECKING:
     from sememe.papers.paper import Paper
     from sememe.papers.reasons import Reason
-
-SHOWN_AUTHORS = 3
 
 
 def paper_as_dict(paper: Paper, score: float, reasons: Sequence[Reason]) -> dict[str, Any]:
@@ -49,18 +48,10 @@ def print_paper(number: int, paper: Paper, score: str, reasons: Sequence[Reason]
     heading.append(f"{score}  " if score else "", style="bold cyan")
     heading.append(paper.title, style="bold")
     out.print(heading, no_wrap=True, overflow="ellipsis")
-    facts = [paper.date.isoformat() if paper.date else "no date", paper.id, _authors(paper), *marks]
+    facts = [paper.date.isoformat() if paper.date else "no date", paper.id, people(paper), *marks]
     out.print(Text("     " + "  ".join(filter(None, facts)), style="dim"), no_wrap=True, overflow="ellipsis")
     if reasons:
         out.print(_reasons(reasons, out.width - 5))
-
-
-def _authors(paper: Paper) -> str:
-    names, count = list(paper.authors[:SHOWN_AUTHORS]), paper.author_count or 0
-    rest = count - len(names)
-    if not names:
-        return f"{count} authors" if count else ""
-    return ", ".join(names) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _reasons(reasons: Sequence[Reason], width: int) -> Any:

@@ -176,18 +176,20 @@ class _Fetching:
         """Ask once; where a redirect leads, or None when the answer was written."""
         parts = _checked(url)
         address = public_address(parts, url, self._resolve)
-        plain = self._connect((address, _port(parts)), self._left())
+        sock = self._connect((address, _port(parts)), self._left())
+        if parts.scheme == "https":
+            # The certificate must be the name's, though the connection goes to the number.
+            context = ssl.create_default_context()
+            sock = context.wrap_socket(sock, server_hostname=parts.hostname, do_handshake_on_connect=False)
         connection = http.client.HTTPConnection(parts.hostname or "", _port(parts))
-        connection.sock = plain
+        connection.sock = sock
         # A limit on each read is none: a server may send a byte now and then.
-        timer = threading.Timer(self._left(), _hang_up, (plain,))
+        timer = threading.Timer(self._left(), _hang_up, (sock,))
         timer.daemon = True
         timer.start()
         try:
-            if parts.scheme == "https":
-                # The certificate must be the name's, though the connection goes to the number.
-                context = ssl.create_default_context()
-                connection.sock = context.wrap_socket(plain, server_hostname=parts.hostname)
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
             _ask(connection, parts)
             answer = connection.getresponse()
             location = answer.getheader("Location")
@@ -199,7 +201,7 @@ class _Fetching:
         finally:
             timer.cancel()
             connection.close()
-            plain.close()
+            sock.close()
         return None
 
     def _copy(self, answer: http.client.HTTPResponse, target: BinaryIO, url: str) -> None:
@@ -228,7 +230,7 @@ class _Fetching:
 
 def _hang_up(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):  # the other side was faster
-        sock.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which another thread is in
 
 
 def _ask(connection: http.client.HTTPConnection, parts: SplitResult) -> None:

@@ -69,6 +69,9 @@ class PaperSource:
         source: a path, `-` for standard input, an http(s) address, or `arxiv:` and a query or ids.
         config: how it is read.
 
+    Raises:
+        InputError: there is no such file.
+
     """
 
     def __init__(self, source: str, config: ImportConfig = ImportConfig()) -> None:
@@ -76,6 +79,8 @@ class PaperSource:
         self.config = config
         self.skipped: list[Skipped] = []
         self.n_skipped = 0
+        if not source.startswith(ARXIV) and source != "-" and "://" not in source:
+            _require_file(source)
 
     def __iter__(self) -> Iterator[Paper]:
         """Read the source from its beginning.
@@ -136,9 +141,13 @@ def _as_file(source: str) -> Iterator[tuple[Path, str]]:
                 fetch(source, stream)
             yield path, source
     else:
-        path = Path(source).expanduser()
-        if not source or not path.is_file():
-            what = "is a folder" if source and path.is_dir() else "there is no such file"
-            hint = f"Give a file, -, an http(s) address, or arxiv:QUERY. {WHAT}"
-            raise InputError(what, where=printable(source) or "the source", hint=hint)
-        yield path, printable(source)
+        yield _require_file(source), printable(source)
+
+
+def _require_file(source: str) -> Path:
+    path = Path(source).expanduser()
+    if not source or not path.is_file():
+        what = "is a folder" if source and path.is_dir() else "there is no such file"
+        hint = "Give a file, - for standard input, an http(s) address, or arxiv:QUERY"
+        raise InputError(what, where=printable(source) or "the source", hint=hint)
+    return path
