@@ -175,7 +175,7 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 @cache
 def _templates() -> Environment:
-    jinja2 = require("jinja2", "web")
+    jinja2 = require("jinja2", "papers")
     environment: Environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sememe.papers"),
         autoescape=True,

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from sememe.errors import InputError
@@ -49,9 +49,9 @@ class FeedAsked:
         if order not in FEED_ORDERS:
             raise InputError(f"there is no order {order!r}", where="order", hint=f"Use {', '.join(FEED_ORDERS)}")
         return cls(
-            cast("Period | None", period),
+            period,
             read_day(given.get("day", ""), "day"),
-            cast(Order, order),
+            order,
             given.get("interest") or DEFAULT,
             bool(given.get("unread")),
             page_number(given.get("page", "")),
@@ -117,6 +117,11 @@ class SearchAsked:
         """Whether nothing is asked for yet."""
         return not (self.query or self.mark or self.tag or self.like or self.since or self.until)
 
+    @property
+    def is_listing(self) -> bool:
+        """Whether papers are only chosen, by marks, tags and days, and not searched for."""
+        return not self.query and not self.like
+
     def url(self, path: str = "/search", **changes: Any) -> str:
         """The address of this search, or of one that differs."""
         asked = dataclasses.replace(self, **{"page": 1, **changes} if changes else {})
@@ -139,7 +144,8 @@ class SearchAsked:
         chosen: tuple[str, ...] = getattr(self, kind)
         changed = tuple(one for one in chosen if one != id) if id in chosen else (*chosen, id)
         others = tuple(one for one in getattr(self, other) if one != id)
-        return dataclasses.replace(self, page=1, **{kind: changed, other: others})
+        liked, unliked = (changed, others) if kind == "like" else (others, changed)
+        return dataclasses.replace(self, page=1, like=liked, unlike=unliked)
 
 
 def address(path: str, given: Mapping[str, Any]) -> str:

@@ -89,11 +89,9 @@ def _save_interest(desk: PapersDesk, sent: SentFields) -> dict[str, Any]:
         before,
         liked=tuple(id for id in _with(before.liked, sent.get("like")) if id not in gone),
         disliked=tuple(id for id in _with(before.disliked, sent.get("dislike")) if id not in gone),
-        **{
-            field: tuple(_parts(sent.get(field), "\n"))
-            for field in ("authors", "require", "forbid")
-            if field in sent.fields
-        },
+        authors=_lines(sent, "authors", before.authors),
+        require=_lines(sent, "require", before.require),
+        forbid=_lines(sent, "forbid", before.forbid),
         atom_weights={**before.atom_weights, **_weights(sent)},
     )
     for atom in _cleared(sent):
@@ -126,6 +124,11 @@ def _subscribe(desk: PapersDesk, sent: SentFields) -> dict[str, Any]:
 
 def _unsubscribe(desk: PapersDesk, sent: SentFields) -> dict[str, Any]:
     return {"address": sent["address"], "ended": desk.store.unsubscribe(sent["address"])}
+
+
+def _lines(sent: SentFields, name: str, before: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines of a field; what there was before when it was not sent."""
+    return tuple(_parts(sent.get(name), "\n")) if name in sent.fields else before
 
 
 def _parts(text: str, separator: str) -> list[str]:

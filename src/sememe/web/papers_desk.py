@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from sememe.errors import ArtifactError, InputError, LockedError, SememeError
 from sememe.papers import Paper, PaperStore
 from sememe.papers.collection import PaperCollection, PaperHit
+from sememe.papers.features import Features
 from sememe.papers.feed import Feed, Period, feed
-from sememe.papers.reasons import Reason
+from sememe.papers.for_me import learn_interest
+from sememe.papers.reasons import Reason, Score
 from sememe.papers.selecting import Selection
+from sememe.papers.similar import likeness
 from sememe.papers.store import FILE
 from sememe.papers.unsubscribing import SECRET_NAME
 from sememe.web.papers_asked import PER_PAGE, FeedAsked, SearchAsked
@@ -70,18 +73,35 @@ class PapersDesk:
             InputError: a paper that was marked is not there, or a filter cannot be used.
         """
         start, end = (asked.page - 1) * PER_PAGE, asked.page * PER_PAGE
-        if not asked.query and not asked.like:
+        if asked.is_listing:
             selection = Selection(asked.since, asked.until, asked.mark or None, None, asked.tag or None)
-            total = self.store.count(selection)
-            papers = self.store.select(
-                since=asked.since, until=asked.until, mark=asked.mark or None, tag=asked.tag or None,
-                order="date", limit=PER_PAGE, offset=start,
-            )  # fmt: skip
-            return [(paper, (), None) for paper in papers], total
-        k = min(MOST_HITS, end + 1)
+            return self._list(asked, PER_PAGE, start), self.store.count(selection)
+        found = self._find(asked, min(MOST_HITS, end + 1))
+        return found[start:end], len(found)
+
+    def everything(self, asked: SearchAsked) -> list[Found]:
+        """All papers of a search, not only those of a page; of what is ordered by likeness the first 300.
+
+        Raises:
+            InputError: as `search`.
+        """
+        return self._list(asked, None, 0) if asked.is_listing else self._find(asked, MOST_HITS)
+
+    def _list(self, asked: SearchAsked, limit: int | None, offset: int) -> list[Found]:
+        papers = self.store.select(
+            since=asked.since,
+            until=asked.until,
+            mark=asked.mark or None,
+            tag=asked.tag or None,
+            limit=limit,
+            offset=offset,
+        )
+        return [(paper, (), None) for paper in papers]
+
+    def _find(self, asked: SearchAsked, k: int) -> list[Found]:
         with self._lock:
             hits = self.collection.more_like(asked.like, asked.unlike, k) if asked.like else self._search(asked, k)
-        return [(hit.paper, hit.reasons, hit.score) for hit in hits[start:end]], len(hits)
+        return [(hit.paper, hit.reasons, hit.score) for hit in hits]
 
     def _search(self, asked: SearchAsked, k: int) -> list[PaperHit]:
         return self.collection.search(
@@ -102,6 +122,25 @@ class PapersDesk:
         except (InputError, ArtifactError) as error:
             return [], error.message
         return [(hit.paper, hit.reasons, hit.score) for hit in hits], ""
+
+    def about(self, id: str) -> Sequence[Reason]:
+        """What a paper is about: the parts of its likeness to itself. Empty before it is indexed."""
+        return self._explained(id, lambda features: likeness(features, features.row(id)))
+
+    def for_me(self, id: str) -> Sequence[Reason]:
+        """What of a paper fits the reader's own interest. Empty as long as nothing was learned."""
+        try:
+            score = learn_interest(self.collection).score
+        except SememeError:  # nothing is indexed, or weights of atoms that are gone: its own page says so
+            return []
+        return [] if score is None else self._explained(id, lambda _: score)
+
+    def _explained(self, id: str, make_score: Callable[[Features], Score]) -> Sequence[Reason]:
+        if not len(self.collection) or not self.collection.features.known([id]):
+            return []
+        features = self.collection.features
+        (hit,) = self.collection.explained(make_score(features), features.rows([id]))
+        return hit.reasons
 
     def catch_up(self) -> int:
         """Index what is new; how many papers were encoded. Another process that does so already is left to it."""

@@ -1,4 +1,4 @@
-"""Lists of papers for other programs: Atom and JSON Feed."""
+"""Lists of papers for other programs: Atom, JSON Feed, and the formats of reference managers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ import datetime
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from sememe.papers import Paper
 from sememe.papers.digest import in_words
+from sememe.papers.exporting import export, kept
 from sememe.papers.message import DigestEntry
 from sememe.papers.syndication import ATOM_TYPE, JSON_TYPE, Channel, atom_feed, json_feed
 from sememe.web.papers_asked import FeedAsked, SearchAsked
 from sememe.web.papers_desk import Found, PapersDesk
 
+EXPORT_TYPES = {
+    "bibtex": ("application/x-bibtex", "bib"),
+    "ris": ("application/x-research-info-systems", "ris"),
+    "csv": ("text/csv", "csv"),
+    "markdown": ("text/markdown", "md"),
+    "jsonl": ("application/jsonl", "jsonl"),
+}
 _NEVER = datetime.date(1970, 1, 1)
 
 
@@ -32,7 +42,26 @@ def feed_routes(desk: PapersDesk) -> APIRouter:
         channel, entries = _listed(desk, request)
         return JSONResponse(json_feed(channel, entries), media_type=JSON_TYPE)
 
+    @routes.get("/export/{form}")
+    def export_file(form: str, request: Request) -> Response:
+        if form not in EXPORT_TYPES:
+            raise HTTPException(404, "papers are not written in that format")
+        text = "".join(export(kept(desk.store, _exported(desk, request)), form))
+        kind, suffix = EXPORT_TYPES[form]
+        return Response(
+            text.encode(),
+            media_type=f"{kind}; charset=utf-8",
+            headers={"content-disposition": f'attachment; filename="papers.{suffix}"'},
+        )
+
     return routes
+
+
+def _exported(desk: PapersDesk, request: Request) -> list[Paper]:
+    """One paper by its id, or all that a search finds."""
+    if "id" in request.query_params:
+        return [desk.store.paper(request.query_params["id"])]
+    return [paper for paper, _, _ in desk.everything(SearchAsked.read(request.query_params.multi_items()))]
 
 
 def _listed(desk: PapersDesk, request: Request) -> tuple[Channel, list[DigestEntry]]:

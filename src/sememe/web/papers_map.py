@@ -39,7 +39,7 @@ class Year(NamedTuple):
     """A year, how many papers it has, and its colour."""
 
     year: int
-    count: int
+    n_papers: int
     hue: int
 
 

@@ -17,7 +17,7 @@ from sememe.web.form_keys import FormKeys
 from sememe.web.papers_asked import PER_PAGE, SEARCH_MODES, WHERE, FeedAsked, SearchAsked, interest_url, paper_url
 from sememe.web.papers_desk import PapersDesk
 from sememe.web.papers_links import links
-from sememe.web.papers_rows import atom_hue, row, rows, written_day
+from sememe.web.papers_rows import atom_hue, chip, row, rows, written_day
 from sememe.web.papers_text import rendered
 from sememe.web.rendering import Renderer
 
@@ -30,7 +30,7 @@ NAVIGATION = [
     ("/subscriptions", "E-mail"),
 ]
 PERIOD_NAMES = {"day": "Day", "week": "Week", "month": "Month", "all": "All"}
-FORMATS: list[tuple[str, str]] = []
+FORMATS = [("bibtex", "BibTeX"), ("ris", "RIS"), ("csv", "CSV"), ("markdown", "Markdown")]
 ORDER_NAMES = {"newest": "Newest", "trending": "Trending", "for-me": "For me"}
 
 
@@ -72,7 +72,6 @@ def paper_routes(desk: PapersDesk, renderer: Renderer, keys: FormKeys) -> APIRou
             rows=rows(desk.store, found),
             chosen=[(kind, paper, rendered(paper.title)) for kind, paper in chosen],
             total=total,
-            is_listing=not asked.query and not asked.like,
             n_pages=max(1, -(-total // PER_PAGE)),
             n_papers=len(desk.store),
             modes=SEARCH_MODES,
@@ -90,7 +89,8 @@ def paper_routes(desk: PapersDesk, renderer: Renderer, keys: FormKeys) -> APIRou
         similar, missing = desk.similar(shown.id, N_SIMILAR, order)
         return renderer.page(
             "papers_paper.html",
-            row=row(shown, (), desk.store.marks([shown.id])[shown.id]),
+            row=row(shown, desk.about(shown.id), desk.store.marks([shown.id])[shown.id]),
+            for_me=[chip(reason) for reason in desk.for_me(shown.id)],
             similar=rows(desk.store, similar),
             missing=missing,
             order=order,
