@@ -14,6 +14,7 @@ from sememe.papers.collection import PaperCollection, PaperHit
 from sememe.papers.features import Features
 from sememe.papers.feed import Feed, Period, feed
 from sememe.papers.for_me import learn_interest
+from sememe.papers.map import FieldMap, field_map
 from sememe.papers.reasons import Reason, Score
 from sememe.papers.selecting import Selection
 from sememe.papers.similar import likeness
@@ -42,7 +43,8 @@ class PapersDesk:
         self.store: PaperStore = collection.store
         # Read once: the first reading makes it, and to look at a page must change nothing.
         self.unsubscribe_key = collection.store.secret(SECRET_NAME)
-        self._lock = threading.Lock()
+        self._lock, self._map_lock = threading.Lock(), threading.Lock()
+        self._map: tuple[object, FieldMap] | None = None
 
     def feed(self, asked: FeedAsked) -> tuple[FeedAsked, Feed]:
         """A page of the feed, and what was asked for with the period that was chosen.
@@ -142,6 +144,18 @@ class PapersDesk:
         (hit,) = self.collection.explained(make_score(features), features.rows([id]))
         return hit.reasons
 
+    def field(self) -> FieldMap:
+        """The map of the papers as they are indexed now; laid out again only when they have changed.
+
+        Raises:
+            ArtifactError: nothing is indexed yet.
+        """
+        with self._map_lock:
+            state = (self.collection.features, tuple(self.store.marked("hidden")))
+            if self._map is None or self._map[0] != state:
+                self._map = (state, field_map(self.collection))
+            return self._map[1]
+
     def catch_up(self) -> int:
         """Index what is new; how many papers were encoded. Another process that does so already is left to it."""
         try:
@@ -169,9 +183,12 @@ class PapersDesk:
             thread.join()
 
     def _follow(self, stop: threading.Event) -> None:
-        while not stop.wait(LOOK_SECONDS):
+        while not stop.is_set():
             try:
                 self.catch_up()
+                if len(self.collection):
+                    self.field()  # takes seconds the first time: nobody should wait for it
             except SememeError as error:
                 # Reading goes on with what is indexed; the next look tries again.
                 _log.warning("the index is not kept up with: %s", error)
+            stop.wait(LOOK_SECONDS)

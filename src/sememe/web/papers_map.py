@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from sememe.errors import SememeError
-from sememe.papers.map import FieldMap, field_map
+from sememe.papers.map import FieldMap
 from sememe.papers.safe_text import shortened
 from sememe.web.atlas import HEIGHT, MARGIN, N_SIZES, WIDTH
 from sememe.web.papers_desk import PapersDesk
@@ -43,31 +42,9 @@ class Year(NamedTuple):
     hue: int
 
 
-class PaperMap:
-    """The map of the papers as they are indexed now: laid out when it is first looked at, and when they change."""
-
-    def __init__(self, desk: PapersDesk) -> None:
-        self._desk = desk
-        self._lock = threading.Lock()
-        self._made: tuple[object, FieldMap] | None = None
-
-    def field(self) -> FieldMap:
-        """The layout.
-
-        Raises:
-            SememeError: nothing is indexed yet.
-        """
-        with self._lock:
-            state = (self._desk.collection.features, tuple(self._desk.store.marked("hidden")))
-            if self._made is None or self._made[0] != state:
-                self._made = (state, field_map(self._desk.collection))
-            return self._made[1]
-
-
 def map_routes(desk: PapersDesk, renderer: Renderer) -> APIRouter:
     """The route of the map."""
     routes = APIRouter()
-    paper_map = PaperMap(desk)
 
     @routes.get("/map")
     def page(request: Request) -> Response:
@@ -75,7 +52,7 @@ def map_routes(desk: PapersDesk, renderer: Renderer) -> APIRouter:
         year = int(given) if given.isascii() and given.isdigit() and len(given) < 5 else 0
         missing = ""
         try:
-            field: FieldMap | None = paper_map.field()
+            field: FieldMap | None = desk.field()
         except SememeError as error:
             field, missing = None, f"{error.message[:1].upper()}{error.message[1:]}. {error.hint or ''}".strip()
         total = 0 if field is None else len(field.ids)

@@ -13,11 +13,12 @@ from starlette.responses import RedirectResponse, Response
 from sememe.errors import InputError
 from sememe.papers import Paper
 from sememe.papers.feed import FEED_ORDERS, PERIODS
+from sememe.papers.for_me import DEFAULT
 from sememe.web.form_keys import FormKeys
 from sememe.web.papers_asked import PER_PAGE, SEARCH_MODES, WHERE, FeedAsked, SearchAsked, interest_url, paper_url
 from sememe.web.papers_desk import PapersDesk
 from sememe.web.papers_links import links
-from sememe.web.papers_rows import atom_hue, chip, row, rows, written_day
+from sememe.web.papers_rows import atom_hue, chips, row, rows, written_day
 from sememe.web.papers_text import rendered
 from sememe.web.rendering import Renderer
 
@@ -52,7 +53,7 @@ def paper_routes(desk: PapersDesk, renderer: Renderer, keys: FormKeys) -> APIRou
             later=_day_after(found.until, desk),
             period=_period(found.since, found.until),
             n_pages=max(1, -(-found.total // PER_PAGE)),
-            interests=sorted({"me", *(interest.name for interest in desk.store.interests())}),
+            interests=sorted({DEFAULT, *(interest.name for interest in desk.store.interests())}),
             periods=[(period, PERIOD_NAMES[period]) for period in PERIODS],
             orders=[(order, ORDER_NAMES[order]) for order in FEED_ORDERS],
             form_key=keys.new(),
@@ -90,7 +91,7 @@ def paper_routes(desk: PapersDesk, renderer: Renderer, keys: FormKeys) -> APIRou
         return renderer.page(
             "papers_paper.html",
             row=row(shown, desk.about(shown.id), desk.store.marks([shown.id])[shown.id]),
-            for_me=[chip(reason) for reason in desk.for_me(shown.id)],
+            for_me=chips(desk.for_me(shown.id)),
             similar=rows(desk.store, similar),
             missing=missing,
             order=order,
@@ -119,6 +120,7 @@ def shared_names() -> dict[str, Any]:
         "interest_url": interest_url,
         "written_day": written_day,
         "atom_hue": atom_hue,
+        "called": lambda name: "For me" if name == DEFAULT else name,
     }
 
 

@@ -56,7 +56,7 @@ def row(paper: Paper, reasons: Sequence[Reason], marks: Iterable[str], score: fl
         rendered(paper.title),
         rendered(paper.abstract),
         facts(paper),
-        [chip(reason) for reason in reasons[:SHOWN_REASONS]],
+        chips(reasons),
         frozenset(marks),
         score,
     )
@@ -76,10 +76,14 @@ def facts(paper: Paper) -> list[str]:
     return [fact for fact in known if fact]
 
 
-def chip(reason: Reason) -> Chip:
-    """A reason as it is shown."""
-    short = ", ".join(reason.label.split(", ")[:2]) if reason.kind == "atom" else reason.label
-    return Chip(short, reason.label, reason.kind, reason.weight, atom_hue(reason.atom or 0))
+def chips(reasons: Sequence[Reason]) -> list[Chip]:
+    """The strongest reasons as they are shown: atoms by their first two terms, or by all where two would read alike."""
+    found: list[Chip] = []
+    for reason in reasons[:SHOWN_REASONS]:
+        short = ", ".join(reason.label.split(", ")[:2]) if reason.kind == "atom" else reason.label
+        text = reason.label if short in [one.text for one in found] else short
+        found.append(Chip(text, reason.label, reason.kind, reason.weight, atom_hue(reason.atom or 0)))
+    return found
 
 
 def atom_hue(atom: int) -> int:

@@ -58,6 +58,7 @@ def serve(
             collection = stack.enter_context(PaperCollection.open(index_path))
             desk = PapersDesk(collection)
             desk.catch_up()
+            desk.warm_up()
             stack.enter_context(desk.following())
             app = create_papers_app(desk, token=token, host=host, port=real_port)
         elif Index.is_index(index_path) or is_multi_vector(index_path) or not Path(index_path).is_dir():
