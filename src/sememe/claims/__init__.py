@@ -26,6 +26,7 @@ __all__ = [
 
 CLAIMS = {
     "explained_search": "sememe.claims.explained_search",
+    "feed": "sememe.claims.feed",
     "p01_atoms": "sememe.claims.p01_atoms",
     "p09_matryoshka": "sememe.claims.p09_matryoshka",
     "p10_dense_retrieval": "sememe.claims.p10_dense_retrieval",

@@ -124,7 +124,7 @@ def _feed_as_dict(found: Feed) -> dict[str, Any]:
 
 def _interest(options: argparse.Namespace) -> int:
     from sememe.papers.editing import Edit, edit_interest
-    from sememe.papers.for_me import drivers, learn_interest
+    from sememe.papers.for_me import drivers, learn_interest, weighable_atoms
 
     edit = Edit(
         like=options.like,
@@ -140,6 +140,8 @@ def _interest(options: argparse.Namespace) -> int:
         if options.remove:
             collection.store.remove_interest(options.name)
         else:
+            if edit.weights:
+                weighable_atoms(collection, edit.weights)
             edit_interest(collection.store, options.name, edit)
         learned = learn_interest(collection, options.name)
         found, note = drivers(collection, learned, SHOWN_DRIVERS), collection.note

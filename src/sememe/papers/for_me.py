@@ -15,6 +15,7 @@ from sememe.papers.learning import ENOUGH_DISLIKED, ENOUGH_LIKED, atom_weights, 
 from sememe.papers.reasons import Reason, Score, atom_label
 
 if TYPE_CHECKING:
+    from sememe.atoms import Atoms
     from sememe.papers.collection import PaperCollection
     from sememe.papers.interests import Interest
     from sememe.papers.paper import Paper
@@ -96,15 +97,29 @@ def learn_interest(collection: PaperCollection, name: str = DEFAULT) -> Learned:
         return Learned(interest, None, note)
     score = learn(collection.features, interest.liked, interest.disliked)
     if interest.atom_weights:
-        atoms = collection.atoms
-        if atoms is None:
-            raise InputError(
-                "has weights of atoms, and there are no atoms",
-                where=f"interest {name}",
-                hint=f"{collection.note}. Or take the weights out with: sememe papers interest {name} --learned ATOM",
-            )
-        score = edited(score, atoms, interest.atom_weights)
+        score = edited(score, weighable_atoms(collection, interest.atom_weights), interest.atom_weights)
     return Learned(interest, score, f"learned from {have}")
+
+
+def weighable_atoms(collection: PaperCollection, weights: Iterable[int]) -> Atoms:
+    """The atoms whose weights can be set.
+
+    Raises:
+        InputError: there are none, or not those that `weights` names.
+
+    """
+    atoms = collection.atoms
+    if atoms is None:
+        hint = f"{collection.note} Or give the weights up: sememe papers interest NAME --learned ATOM"
+        raise InputError("there are no atoms, so none has a weight", where="interest", hint=hint)
+    unknown = next((atom for atom in weights if not 0 <= atom < atoms.n_atoms), None)
+    if unknown is not None:
+        raise InputError(
+            f"there is no atom {unknown}: the dictionary has atoms 0 to {atoms.n_atoms - 1}",
+            where="interest",
+            hint=f"If atoms were learned again, give its weight up: sememe papers interest NAME --learned {unknown}",
+        )
+    return atoms
 
 
 def drivers(collection: PaperCollection, learned: Learned, n: int = 10) -> list[Driver]:
