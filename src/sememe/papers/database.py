@@ -109,21 +109,24 @@ class Database:
         """
         disk.make_folder(path.parent)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with self.errors(), disk.reported(path):
+        with self.errors(), disk.reported(path):
+            try:
                 _create(temporary)
-                with closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
-                    self.connection.backup(copy, pages=1024)
-                    copy.execute("PRAGMA journal_mode=DELETE")  # one file, which can be mailed or moved
-                    problem = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
-                if problem != "ok":
-                    raise ArtifactError(f"is damaged ({problem})", where=str(self.path), hint=_RESTORE)
+                self._copy_to(temporary)
                 with open(temporary, "rb+") as stream:
                     disk.fsync(stream)
                 disk.replace(temporary, path)
-        finally:
-            for leftover in (temporary, *temporary.parent.glob(f"{temporary.name}-*")):
-                leftover.unlink(missing_ok=True)
+            finally:
+                for leftover in (temporary, *temporary.parent.glob(f"{temporary.name}-*")):
+                    leftover.unlink(missing_ok=True)
+
+    def _copy_to(self, path: Path) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+            self.connection.backup(copy, pages=1024)
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, which can be mailed or moved
+            problem = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise ArtifactError(f"is damaged ({problem})", where=str(self.path), hint=_RESTORE)
 
     def close(self) -> None:
         """Close the connections of all threads."""

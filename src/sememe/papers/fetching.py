@@ -22,6 +22,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from sememe import disk
 from sememe.errors import InputError, RemoteError
+from sememe.papers.paper import one_line
 from sememe.version import __version__
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -152,7 +153,7 @@ def _checked(url: str) -> SplitResult:
         port = parts.port
     except ValueError:
         raise InputError("is not an address", where=url[:200], hint=_HINT) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(not c.isprintable() or c == " " for c in url):
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in parts.netloc or one_line(url) != url:
         raise InputError("is not an http or https address", where=url[:200], hint=_HINT)
     if parts.username is not None or parts.password is not None:
         raise InputError("holds a name or a password", where=f"{parts.scheme}://{parts.hostname}", hint=_HINT)

@@ -14,6 +14,9 @@ _FORMULA = re.compile(r"(?<!\\)(\$(?:[^$\\]|\\.)+\$)")
 _SPECIAL = re.compile(r"(?<!\\)[&%#_~^]")
 _ESCAPES = {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _BACKSLASH = re.compile(r"\\(?![A-Za-z&%#_{}$\"'`^~=.,;:! -])")
+_BRACE = re.compile(r"\\?[{}]")
+_BRACE_CHARACTER = re.compile(r"[{}]")
+_BARE_BRACE = re.compile(r"(?<!\\)[{}]")
 _MINOR = frozenset({"a", "an", "the", "on", "in", "of", "for", "and", "to", "towards", "toward", "with", "from", "is"})
 
 
@@ -30,19 +33,17 @@ def bibtex_text(papers: Iterable[Kept]) -> Iterator[str]:
 def tex_text(text: str) -> str:
     r"""`text` so that TeX shows it as it is: `&`, `%`, `#`, `_`, `~` and `^` are escaped; formulas (`$...$`) stay.
 
-    Braces that do not pair are escaped too, because one of them would take the rest of the file with it.
+    Where braces do not pair, all go, because one of them would take the rest of the file with it.
     """
-    pieces = _FORMULA.split(one_line(text))
+    text = one_line(text)
+    pieces = _FORMULA.split(text if _is_paired(text) else _BRACE.sub("", text))
     if len(pieces) == 1:
         pieces = [re.sub(r"(?<!\\)\$", r"\\$", pieces[0])]  # a lone dollar would open a formula
     pieces = [
         piece if number % 2 else _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], "\\" + match[0]), piece)
         for number, piece in enumerate(pieces)
     ]
-    whole = _BACKSLASH.sub(r"\\textbackslash{}", "".join(pieces))
-    if whole.endswith("\\") and not whole.endswith("\\\\"):
-        whole = whole[:-1] + r"\textbackslash{}"
-    return whole if _is_paired(whole) else re.sub(r"[{}]", "", whole)
+    return _BACKSLASH.sub(r"\\textbackslash{}", "".join(pieces))
 
 
 def _fields(kept: Kept) -> Iterator[tuple[str, str]]:
@@ -96,8 +97,13 @@ def _unique(key: str, taken: set[str]) -> str:
 
 
 def _is_paired(text: str) -> bool:
+    """Whether braces pair for BibTeX, which counts every one, and for tools that leave out those behind a backslash."""
+    return all(_pair(pattern.findall(text)) for pattern in (_BRACE_CHARACTER, _BARE_BRACE))
+
+
+def _pair(braces: list[str]) -> bool:
     depth = 0
-    for brace in re.findall(r"(?<!\\)[{}]", text):
+    for brace in braces:
         depth += 1 if brace == "{" else -1
         if depth < 0:
             return False

@@ -12,10 +12,12 @@ from typing import Any
 
 from sememe.corpus.document import Skipped
 from sememe.corpus.entries import BadRecordError, Problem
-from sememe.corpus.streams import MAX_RECORD_BYTES, Lines, open_utf8
+from sememe.corpus.streams import MAX_RECORD_BYTES, open_utf8
+from sememe.errors import InputError
 from sememe.extras import require
 from sememe.papers.importing.records import make_paper, month_number, read_day
 from sememe.papers.importing.tex import plain_tex
+from sememe.papers.importing.text_lines import TextLines
 from sememe.papers.paper import Paper
 
 _BLOCK = re.compile(r"\s*@\s*\w+\s*[{(]")
@@ -29,26 +31,32 @@ def bibtex_papers(path: Path, label: str, encoding: str) -> Iterator[tuple[int, 
     bibtexparser = require("bibtexparser", "papers")
     strings = bibtexparser.Library()
     with open_utf8(path, label, encoding) as stream, _quiet():
-        for first, text in _pieces(Lines(stream)):
+        lines = TextLines(stream, label)
+        for first, text in _pieces(lines):
+            yield from lines.problems()
             parsed = bibtexparser.parse_string(text, library=strings)
             strings = bibtexparser.Library(parsed.strings)
             for block in parsed.blocks:
-                place = f"{label}:{first + max(block.start_line or 0, 0)}"
-                try:
-                    entry = _entry(block)
-                    if entry is not None:
-                        yield first + max(block.start_line or 0, 0), _paper(entry)
-                except _NotAPaperError as reason:
-                    yield Skipped(place, str(reason))
-                except BadRecordError as bad:
-                    yield Problem.at(place, bad)
+                found = _read(block, first + max(block.start_line or 0, 0), label)
+                if found is not None:
+                    yield found
+
+
+def _read(block: Any, number: int, label: str) -> tuple[int, Paper] | Problem | Skipped | None:
+    try:
+        entry = _entry(block)
+        return None if entry is None else (number, _paper(entry))
+    except _NotAPaperError as reason:
+        return Skipped(f"{label}:{number}", str(reason))
+    except BadRecordError as bad:
+        return Problem.at(f"{label}:{number}", bad)
 
 
 class _NotAPaperError(Exception):
     """An entry that is about something else."""
 
 
-def _pieces(lines: Lines) -> Iterator[tuple[int, str]]:
+def _pieces(lines: TextLines) -> Iterator[tuple[int, str]]:
     """The text, cut before the first line of an entry every so many entries, with the number of its first line."""
     piece: list[str] = []
     first = entries = length = 1
@@ -61,7 +69,8 @@ def _pieces(lines: Lines) -> Iterator[tuple[int, str]]:
         piece.append(line)
         length += len(line)
         if length > MAX_RECORD_BYTES:
-            raise BadRecordError(f"has an entry of more than {MAX_RECORD_BYTES >> 20} MiB")
+            reason = f"has an entry of more than {MAX_RECORD_BYTES >> 20} MiB"
+            raise InputError(reason, where=f"{lines.label}:{first}", hint="Close its braces")
     yield first, "".join(piece)
 
 
@@ -75,12 +84,19 @@ def _entry(block: Any) -> Any:
     model = require("bibtexparser.model", "papers")
     if isinstance(block, model.DuplicateBlockKeyBlock | model.DuplicateFieldKeyBlock):
         block = block.ignore_error_block  # a key or a field twice: what the entry says is still clear
+        for field in block.fields:  # the parser leaves such an entry's values as they are written
+            field.value = _without_delimiters(field.value)
     if isinstance(block, model.ParsingFailedBlock):
         reason = getattr(block.error, "abort_reason", None) or str(block.error)
         raise BadRecordError(
             f"is malformed BibTeX: {' '.join(reason.split()).rstrip('.')}", "Close its braces and quotes"
         )
     return block if isinstance(block, model.Entry) else None
+
+
+def _without_delimiters(value: str) -> str:
+    is_enclosed = len(value) > 1 and (value[0], value[-1]) in (("{", "}"), ('"', '"'))
+    return value[1:-1] if is_enclosed else value
 
 
 def _paper(entry: Any) -> Paper:

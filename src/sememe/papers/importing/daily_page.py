@@ -21,8 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sememe.corpus.entries import BadRecordError, Problem
-from sememe.corpus.streams import Lines, open_utf8
+from sememe.corpus.streams import open_utf8
 from sememe.papers.importing.records import make_paper, read_day
+from sememe.papers.importing.text_lines import TextLines
 from sememe.papers.paper import Paper
 
 AUTHORS = re.compile(r"\s*(?:[•·*-]\s*)?(?P<count>\d{1,5}) authors?\s*")
@@ -38,7 +39,9 @@ def daily_page(path: Path, label: str, encoding: str) -> Iterator[tuple[int, Pap
     """The papers of a page with the number of the line on which each one's title stands."""
     with open_utf8(path, label, encoding) as stream:
         is_first = True
-        for block in _blocks(Lines(stream)):
+        text = TextLines(stream, label)
+        for block in _blocks(text):
+            yield from text.problems()
             lines = _without_head(block) if is_first else block
             lines = [(number, text) for number, text in lines if not text.isdigit()]  # votes beside another paper
             is_first = False
@@ -46,9 +49,10 @@ def daily_page(path: Path, label: str, encoding: str) -> Iterator[tuple[int, Pap
                 yield lines[0][0], _paper([text for _, text in lines])
             except BadRecordError as bad:
                 yield Problem.at(f"{label}:{lines[0][0]}", bad)
+        yield from text.problems()
 
 
-def _blocks(lines: Lines) -> Iterator[list[tuple[int, str]]]:
+def _blocks(lines: TextLines) -> Iterator[list[tuple[int, str]]]:
     """The lines that are not empty, with their numbers, up to and including each line that ends a paper."""
     block: list[tuple[int, str]] = []
     is_counted = False

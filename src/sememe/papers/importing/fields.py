@@ -24,6 +24,7 @@ CATEGORIES = ("categories", "category")
 KEYWORDS = ("keywords", "keyword")
 NAMES = ("id", "_id", "doi", "arxiv", "arxiv_id", "eprint", "openreview", "acl_id", "identities")
 _SEPARATED = re.compile(r"\s*;\s*|\s+and\s+")
+_NOT_FIRST_NAMES = frozenset(("", "inc", "ltd", "llc", "jr", "sr", "ii", "iii", "phd", "et al"))
 _FORMULA = re.compile(r"'[=+\-@\t\r]")
 
 
@@ -101,7 +102,7 @@ def a_count(fields: Fields, name: str) -> int | None:
     value = fields.get(name)
     if value is None or value == "":
         return None
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20:
+    if isinstance(value, str) and value.isascii() and value.strip(" ").isdigit() and len(value) < 20:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -145,9 +146,11 @@ def _split_names(text: str, *, comma: bool) -> list[str]:
 
 
 def _in_order(name: str) -> str:
-    """`Lovelace, Ada` as `Ada Lovelace`; a name with more commas, such as a group's, stays."""
+    """`Lovelace, Ada` as `Ada Lovelace`; one with more commas, or with a title behind it (`Atoms, Inc.`), stays."""
     last, comma, first = name.partition(",")
-    return f"{first.strip()} {last.strip()}" if comma and first.strip() and "," not in first else name.strip(" ,")
+    if not comma or "," in first or first.strip(" .").lower() in _NOT_FIRST_NAMES:
+        return name.strip(" ,")
+    return f"{first.strip()} {last.strip()}"
 
 
 def _first(record: Fields, names: Iterable[str]) -> Any:

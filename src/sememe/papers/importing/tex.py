@@ -9,7 +9,7 @@ from typing import Any
 from sememe.corpus.entries import BadRecordError
 from sememe.extras import require
 
-MAX_TEX = 200_000
+MAX_TEX = 50_000
 _PERCENT = re.compile(r"(?<!\\)%")
 _ACCENT_OR_COMMAND = re.compile(r"[\\$~]|---?|``|''")
 
@@ -27,9 +27,10 @@ def plain_tex(text: str) -> str:
         raise BadRecordError(f"has a field with {len(text):,} characters of TeX; {MAX_TEX:,} are allowed")
     try:
         # A percent sign would begin a comment; in a bibliography nobody means that.
-        return str(_converter().latex_to_text(_PERCENT.sub(r"\\%", text)))
+        plain = str(_converter().latex_to_text(_PERCENT.sub(r"\\%", text)))
     except RecursionError:
         raise BadRecordError("has TeX that is nested too deeply") from None
+    return plain.replace("\u02c6", "^")  # what the converter makes of \textasciicircum
 
 
 @cache
