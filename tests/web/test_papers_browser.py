@@ -230,6 +230,7 @@ def test_the_map_finds_titles(open_page, desk):
     page.wait_for_url("**/paper/arxiv%3A2611.00007")
 
 
+@pytest.mark.slow
 def test_200_attempts_at_markup_show_as_text(browser, tmp_path):
     """In titles, abstracts, authors, venues, categories, notes and tags: no dialog, and the texts are there."""
     folder = make_feed(tmp_path / "feed", attacks(), with_atoms=False)
