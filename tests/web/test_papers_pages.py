@@ -333,6 +333,15 @@ def test_an_interest_of_another_name(client, desk):
     assert client.get(response.headers["location"]).status_code == 200
     assert "a/b &amp; &lt;c&gt;" in client.get("/interests").text
     assert client.get(f"/?order=for-me&interest={quote(name)}").status_code == 200
+    here = f"/paper/{FIRST}"
+    stay = {"name": name, "stay": "yes", "back": here}
+    assert send(client, "/interests/save", {**stay, "like": FIRST}).headers["location"] == here
+    assert desk.store.interest(name).liked == (FIRST,)
+    assert 'name="without"' in client.get(here).text
+    send(client, "/interests/save", {**stay, "dislike": FIRST})
+    assert (desk.store.interest(name).liked, desk.store.interest(name).disliked) == ((), (FIRST,))
+    send(client, "/interests/save", {**stay, "without": FIRST})
+    assert desk.store.interest(name).disliked == ()
     send(client, "/interests/remove", {"name": name})
     assert desk.store.interests() == []
 

@@ -101,6 +101,9 @@ def require_subscription(store: PaperStore, wanted: Subscription) -> Subscriptio
     return wanted
 
 
+_EVERY = {"daily": "day", "weekly": "week"}
+
+
 def _letter(
     store: PaperStore, digest: Digest, entries: Sequence[DigestEntry], *, digest_id: str, sender: str, base_url: str
 ) -> Letter:
@@ -111,7 +114,7 @@ def _letter(
         entries,
         title=digest.title,
         order=digest.order,
-        why=f"You get this {subscription.every} because {subscription.address} subscribed to {about}.",
+        why=f"You get this every {_EVERY[subscription.every]} because {subscription.address} subscribed to {about}.",
         sender=sender,
         recipient=subscription.address,
         base_url=base_url,

@@ -6,7 +6,7 @@ Every change is a POST with a key of the page that it was sent from (see `FormKe
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import Any, cast
 
 from fastapi import APIRouter, Request
@@ -85,10 +85,11 @@ def _save_interest(desk: PapersDesk, sent: SentFields) -> dict[str, Any]:
     name = " ".join(sent["name"].split())
     before = desk.store.interest(name)
     gone = set(sent.fields.get("without", ()))
+    liked, disliked = sent.get("like"), sent.get("dislike")
     after = dataclasses.replace(
         before,
-        liked=tuple(id for id in _with(before.liked, sent.get("like")) if id not in gone),
-        disliked=tuple(id for id in _with(before.disliked, sent.get("dislike")) if id not in gone),
+        liked=_changed(before.liked, liked, gone | {disliked}),
+        disliked=_changed(before.disliked, disliked, gone | {liked}),
         authors=_lines(sent, "authors", before.authors),
         require=_lines(sent, "require", before.require),
         forbid=_lines(sent, "forbid", before.forbid),
@@ -100,7 +101,7 @@ def _save_interest(desk: PapersDesk, sent: SentFields) -> dict[str, Any]:
     for id in gone if name == DEFAULT else ():
         for kind in ("liked", "disliked"):
             desk.store.mark(id, kind, False)
-    return {"interest": name, "leads_to": interest_url(name)}
+    return {"interest": name, "leads_to": sent.back if sent.get("stay") else interest_url(name)}
 
 
 def _remove_interest(desk: PapersDesk, sent: SentFields) -> dict[str, Any]:
@@ -136,8 +137,9 @@ def _parts(text: str, separator: str) -> list[str]:
     return list(dict.fromkeys(part for part in parts if part))
 
 
-def _with(ids: Iterable[str], added: str) -> list[str]:
-    return list(dict.fromkeys([*ids, *([added] if added else [])]))
+def _changed(ids: Iterable[str], added: str, gone: Set[str]) -> tuple[str, ...]:
+    """The papers of an interest with one more, if one was given, and without those that are to go."""
+    return tuple(id for id in dict.fromkeys([*ids, *filter(None, [added])]) if id not in gone)
 
 
 def _weights(sent: SentFields) -> dict[int, float]:

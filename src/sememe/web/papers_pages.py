@@ -97,6 +97,7 @@ def paper_routes(desk: PapersDesk, renderer: Renderer, keys: FormKeys) -> APIRou
             order=order,
             links=links(shown, desk.store.identities(shown.id)),
             authors=shown.authors,
+            interests=[interest for interest in desk.store.interests() if interest.name != DEFAULT],
             note=desk.store.note(shown.id),
             tags=desk.store.tags(shown.id),
             versions=[

@@ -15,6 +15,7 @@ from sememe.web.book import N_HUES
 from sememe.web.papers_text import rendered
 
 SHOWN_REASONS = 5
+LEAST_SHOWN = 0.005  # what is less would be written as 0.00
 _SCATTER = 11  # has no divisor in common with the number of hues, so neighbouring atoms differ in colour
 
 
@@ -82,7 +83,8 @@ def chips(reasons: Sequence[Reason]) -> list[Chip]:
     for reason in reasons[:SHOWN_REASONS]:
         short = ", ".join(reason.label.split(", ")[:2]) if reason.kind == "atom" else reason.label
         text = reason.label if short in [one.text for one in found] else short
-        found.append(Chip(text, reason.label, reason.kind, reason.weight, atom_hue(reason.atom or 0)))
+        weight = reason.weight if abs(reason.weight) >= LEAST_SHOWN else 0.0
+        found.append(Chip(text, reason.label, reason.kind, weight, atom_hue(reason.atom or 0)))
     return found
 
 
