@@ -10,14 +10,18 @@ from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
 import pytest
-from page_world import PORT, client_of
+import uvicorn
+from page_world import DIMENSIONS, PORT, client_of
 from papers_world import FIRST, LAST_DAY, PAYLOADS, TEX, attacks, made_papers, make_feed, open_feed
 from test_pages import OUR_ATTRIBUTES, OURS, Checker
 from test_security import _routes, check_headers
 
+from hash_encoder import HashEncoder
 from sememe.errors import LockedError
 from sememe.papers import Interest, Paper, PaperStore, Subscription
+from sememe.papers.collection import PaperCollection
 from sememe.papers.unsubscribing import unsubscribe_token
+from sememe.web import serve
 from sememe.web.app import create_papers_app
 from sememe.web.form_keys import FormKeys
 from sememe.web.papers_desk import PapersDesk, is_feed
@@ -532,3 +536,22 @@ def test_a_feed_without_papers(tmp_path):
 def test_json_of_a_change_is_one_object(client):
     answer = client.post("/note", json={"form_key": key_of(client), "id": FIRST, "text": "x"}, headers=OWN)
     assert json.loads(answer.text) == {"id": FIRST, "note": "x"}
+
+
+def test_serve_opens_a_feed_folder(made, monkeypatch):
+    """What `sememe serve FEED` does up to answering: it indexes, and says where the pages of papers are."""
+    seen = {}
+
+    def run(server, sockets):
+        seen["pages"] = {route.path for route in _routes(server.config.app)}
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+
+    def opened(*_):  # the encoder of the made feed has no name to load it by
+        return PaperCollection(PaperStore.open(made), made, HashEncoder(DIMENSIONS))
+
+    monkeypatch.setattr(PaperCollection, "open", classmethod(opened))
+    announced = []
+    serve(made, port=0, announce=announced.append)
+    assert announced[0].startswith("http://127.0.0.1:")
+    assert {"/map", "/interests", "/subscriptions"} <= seen["pages"]

@@ -23,7 +23,7 @@ from sememe.papers.unsubscribing import SECRET_NAME
 from sememe.web.papers_asked import PER_PAGE, FeedAsked, SearchAsked
 
 ENOUGH_TO_READ = 5
-LOOK_SECONDS = 20.0
+LOOK_SECONDS, LEAVE_SECONDS = 20.0, 3.0
 MOST_HITS = 300
 _log = logging.getLogger("sememe.web")
 
@@ -180,7 +180,7 @@ class PapersDesk:
             yield
         finally:
             stop.set()
-            thread.join()
+            thread.join(LEAVE_SECONDS)  # a map that is being laid out is not waited for
 
     def _follow(self, stop: threading.Event) -> None:
         while not stop.is_set():
