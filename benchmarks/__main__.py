@@ -21,6 +21,7 @@ NAMES = (
     "scale",
     "milvus",
     "training",
+    "papers",
 )
 PACKAGES = (
     "numpy",
@@ -35,6 +36,7 @@ PACKAGES = (
     "fast-plaid",
     "gensim",
     "pymilvus",
+    "scikit-learn",
 )
 
 

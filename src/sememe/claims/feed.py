@@ -38,7 +38,7 @@ class _Size:
 
 SIZES = {
     "tiny": _Size(None, 4, 4),
-    "small": _Size((3000, 2000), 6, 40, 300),
+    "small": _Size((3000, 2000), 6, 40, 200),
     "full": _Size((7500, 14500), 12, 40, 600),
 }
 

@@ -33,7 +33,8 @@ def rankers(field: Field, texts: Sequence[str], min_texts: int = 5) -> dict[str,
 
     def scores(part: Callable[[Score], Score]) -> Ranker:
         def rank(reader: Reader) -> np.ndarray:
-            return part(learn(field.features, reader.liked, reader.disliked)).of(field.features, rows)
+            score = learn(field.features, reader.liked, reader.disliked)
+            return part(score).of(field.features, rows)
 
         return rank
 

@@ -61,7 +61,7 @@ def _reasons(reasons: Sequence[Reason], width: int) -> Any:
 
     lines, line = Text(), Text()
     for reason in reasons:
-        piece = Text(f"{reason.weight:+.2f} ", style="green" if reason.weight >= 0 else "red")
+        piece = Text(f"{reason.weight:+.3f} ", style="green" if reason.weight >= 0 else "red")
         piece.append(reason.label if reason.atom is None else f"{reason.label} [{reason.atom}]")
         piece.truncate(width, overflow="ellipsis")
         if line and line.cell_len + piece.cell_len + 3 > width:

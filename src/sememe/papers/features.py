@@ -60,6 +60,19 @@ class Features:
         return scaled
 
     @cached_property
+    def mean(self) -> np.ndarray:
+        """The mean of `units` (d,), float64."""
+        mean: np.ndarray = self.units.mean(axis=0, dtype=np.float64)
+        return mean
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """The covariance of `units` (d, d), float64."""
+        centred = self.units - self.mean.astype(np.float32)
+        product: np.ndarray = (centred.T @ centred).astype(np.float64) / max(len(self), 1)
+        return product
+
+    @cached_property
     def lengths(self) -> np.ndarray:
         """The lengths of the vectors (n,), float64; 1 where it is zero."""
         lengths = np.linalg.norm(self.vectors.astype(np.float64), axis=1)

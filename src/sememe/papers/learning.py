@@ -53,8 +53,7 @@ def learn(features: Features, liked: Sequence[str], disliked: Sequence[str] = ()
         what = f"both likes and dislikes {min(both)}" if both else "has no paper that is liked"
         raise InputError(what, hint="Mark papers with: sememe papers mark ID liked")
     plus, minus = features.rows(liked), features.rows(disliked)
-    mean = features.units.mean(axis=0, dtype=np.float64)
-    vector = _discriminant(features.units, mean, plus, minus)
+    vector = _discriminant(features, plus, minus)
     words = _contrast(features, plus, minus)
     meaning = features.units @ vector
     wording = features.words @ words
@@ -76,13 +75,11 @@ def edited(score: Score, atoms: Atoms, weights: Mapping[int, float]) -> Score:
     return Score(score.vector, score.words, score.offset, edits)
 
 
-def _discriminant(units: np.ndarray, mean: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
-    centred = units.astype(np.float64) - mean
-    covariance = centred.T @ centred / len(centred)
-    towards = centred[plus].mean(axis=0)
+def _discriminant(features: Features, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
+    towards = features.units[plus].mean(axis=0, dtype=np.float64) - features.mean
     if len(minus):
-        towards = towards - AGAINST * centred[minus].mean(axis=0)
-    d = len(mean)
+        towards = towards - AGAINST * (features.units[minus].mean(axis=0, dtype=np.float64) - features.mean)
+    covariance, d = features.covariance, len(towards)
     ridge = max(RIDGE * float(np.trace(covariance)) / d, 1e-12)  # also for papers that are all alike
     solved: np.ndarray = np.linalg.solve(covariance + ridge * np.eye(d), towards)
     return solved

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from sememe.lexical.words import tokenizer
+from sememe.papers.telling import tells
 from sememe.search.hits import Explanation
 
 if TYPE_CHECKING:
@@ -70,7 +71,11 @@ class Score:
             atoms: needed when there are edits.
 
         """
-        scores = features.units[rows] @ self.vector + features.words[rows] @ self.words + self.offset
+        if 2 * len(rows) > len(features):  # cheaper than to gather the rows
+            scores = (features.units @ self._vector + features.words @ self._words)[rows]
+        else:
+            scores = features.units[rows] @ self._vector + features.words[rows] @ self._words
+        scores = scores.astype(np.float64) + self.offset
         if self.edits and atoms is not None and len(rows):
             codes = atoms.pursue(features.vectors[rows])[:, list(self.edits)]
             scores = scores + codes @ np.fromiter(self.edits.values(), float) / features.lengths[rows]
@@ -91,6 +96,14 @@ class Score:
             values = values[order] / length
             found.append(Explanation(part.atoms[order], values, labels, part.bias / length, part.residual / length))
         return found
+
+    @property
+    def _vector(self) -> np.ndarray:
+        return self.vector.astype(np.float32)  # as the features are: else a product would copy all of them
+
+    @property
+    def _words(self) -> np.ndarray:
+        return self.words.astype(np.float32)
 
     def terms(self, features: Features, row: int) -> list[tuple[str, float]]:
         """The stems of a paper's words and their parts of its score, the largest first."""
@@ -125,7 +138,7 @@ def reasons_for(
     from_terms = [
         Reason("term", spelled[stem], part)
         for stem, part in terms
-        if part > 0 and stem in spelled and not stem.isdigit() and len(stem) > 1
+        if part > 0 and stem in spelled and tells(spelled[stem])
     ]
     n_terms = min(len(from_terms), max(n // 2, n - len(from_atoms)))
     chosen = from_atoms[: n - n_terms] + from_terms[:n_terms]
