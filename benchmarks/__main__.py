@@ -22,6 +22,7 @@ NAMES = (
     "milvus",
     "training",
     "papers",
+    "papers_import",
 )
 PACKAGES = (
     "numpy",

@@ -79,7 +79,7 @@ class Paper:
         if not self.title.strip():
             return "has no title"
         lines = (self.id, self.title, self.venue, self.url, self.source, *self.authors, *self.categories)
-        if any(_CONTROL.search(text) for text in (*lines, *self.keywords, *self.identities)):
+        if _CONTROL.search(" ".join((*lines, *self.keywords, *self.identities))):
             return "has a line break or another control character where one line of text is expected"
         if self.url and not is_address(self.url):
             return f"has an address that is not http or https: {self.url[:80]}"

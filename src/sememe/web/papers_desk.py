@@ -168,7 +168,7 @@ class PapersDesk:
         if len(self.collection):
             with self._lock:
                 self.collection.search("warm up", 1)
-                _ = self.collection.features
+                _ = self.collection.features.covariance
 
     @contextmanager
     def following(self) -> Iterator[None]:
