@@ -85,10 +85,10 @@ class DiscreteSAE:
         """
         torch = require("torch", "models")
         X = torch.from_numpy(_checked(outputs))
-        parameters = _initial(X.shape[-1], self.config.n_latents, self.random_state)
+        axis = 0 if self.config.decoder_norm == "atom" else 1
+        parameters = _initial(X.shape[-1], self.config.n_latents, axis, self.random_state)
         encoder, encoder_bias, decoder, bias = parameters
         optimiser = torch.optim.Adam(parameters, lr=self.config.lr)
-        axis = 0 if self.config.decoder_norm == "atom" else 1
         self.losses_ = []
         for _ in range(self.config.steps):
             codes = torch.relu((X - bias) @ encoder.T + encoder_bias)
@@ -103,7 +103,7 @@ class DiscreteSAE:
             with torch.no_grad():
                 _normalise(encoder, 1)
                 _normalise(decoder, axis)
-            self.losses_.append(float(loss))
+            self.losses_.append(float(loss.detach()))
         names = ("encoder", "encoder_bias", "decoder", "bias")
         self.weights_ = {name: p.detach().numpy().copy() for name, p in zip(names, parameters, strict=True)}
         return self
@@ -139,7 +139,7 @@ class DiscreteSAE:
         return codes.reshape(X.shape[:-1]), largest.reshape(X.shape[:-1]) == 0
 
 
-def _initial(width: int, n_latents: int, random_state: int) -> list[Any]:
+def _initial(width: int, n_latents: int, axis: int, random_state: int) -> list[Any]:
     """PyTorch's default of linear layers, then unit norms, and a bias of zero: encoder, its bias, decoder, bias."""
     import torch
 
@@ -151,7 +151,7 @@ def _initial(width: int, n_latents: int, random_state: int) -> list[Any]:
     encoder, encoder_bias = uniform((n_latents, width), width), uniform((n_latents,), width)
     decoder, bias = uniform((width, n_latents), n_latents), torch.zeros(width)
     _normalise(encoder, 1)
-    _normalise(decoder, 0)
+    _normalise(decoder, axis)
     return [parameter.requires_grad_() for parameter in (encoder, encoder_bias, decoder, bias)]
 
 
