@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
         "Open a local web page on an index, or on the atoms of a language model.",
         "sememe serve my.index --port 8765",
     )
-    parser.add_argument("index", type=Path, help="the folder of an index, or of a study of many sites")
+    parser.add_argument("index", type=Path, help="the folder of an index, of a study of many sites, or of a circuit")
     parser.add_argument("--atoms", type=Path, help="the folder of the atoms (default: inside the index)")
     parser.add_argument("--host", default="127.0.0.1", help="another address needs --token (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8765, help="default 8765")

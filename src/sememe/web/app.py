@@ -12,10 +12,12 @@ from starlette.responses import Response
 import sememe
 from sememe.atoms import Atoms
 from sememe.atoms.study import Study
+from sememe.circuits.circuit import Circuit
 from sememe.errors import SememeError
 from sememe.search import Index
 from sememe.web.access import Access, check_exposure
 from sememe.web.api import api_routes
+from sememe.web.circuit_pages import circuit_routes
 from sememe.web.collection import Collection
 from sememe.web.failures import FailurePages
 from sememe.web.guard import Guard
@@ -65,6 +67,19 @@ def create_study_app(study: Study, *, token: str | None = None, host: str = "127
     check_exposure(host, token)
     renderer = Renderer(navigation=[("/", "Model")], version=sememe.__version__)
     return _assemble(renderer, study_routes(study, renderer), address=(host, port, token))
+
+
+def create_circuit_app(
+    circuit: Circuit, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765
+) -> FastAPI:
+    """The page on a circuit, as an ASGI application; arguments as `create_app`.
+
+    Raises:
+        InputError: the address needs a token, or the token is too short.
+    """
+    check_exposure(host, token)
+    renderer = Renderer(navigation=[("/", "Circuit")], version=sememe.__version__)
+    return _assemble(renderer, circuit_routes(circuit, renderer), address=(host, port, token))
 
 
 def _assemble(renderer: Renderer, *routes: APIRouter, address: tuple[str, int, str | None]) -> FastAPI:

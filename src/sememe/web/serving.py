@@ -12,11 +12,12 @@ from fastapi import FastAPI
 
 from sememe.atoms import Atoms
 from sememe.atoms.study import Study
+from sememe.circuits.circuit import Circuit
 from sememe.errors import InputError
 from sememe.search import Index
 from sememe.search.manifest import is_multi_vector
 from sememe.web.access import check_exposure
-from sememe.web.app import create_app, create_study_app
+from sememe.web.app import create_app, create_circuit_app, create_study_app
 from sememe.web.hosts import url_host
 from sememe.web.patience import PatientProtocol
 
@@ -37,7 +38,8 @@ def serve(
     """Serve the page on an index, or on the atoms of a language model, until the process is interrupted.
 
     Args:
-        index_path: the folder of an index, or of a study (`sememe atoms learn MODEL --sites ...`).
+        index_path: the folder of an index, of a study (`sememe atoms learn MODEL --sites ...`), or of a circuit
+            (`sememe circuits find ... --out`).
         atoms_path: the folder of atoms; those inside the index when left out, none if there are none.
         host: the address to listen on. One that other machines can reach needs a token.
         port: 0 chooses a free one.
@@ -55,6 +57,8 @@ def serve(
         if Index.is_index(index_path) or is_multi_vector(index_path) or not Path(index_path).is_dir():
             index = stack.enter_context(Index.open(index_path))
             app = create_app(index, _load_atoms(index, atoms_path), token=token, host=host, port=real_port)
+        elif Circuit.is_circuit(index_path):
+            app = create_circuit_app(Circuit.load(index_path), token=token, host=host, port=real_port)
         else:
             app = create_study_app(Study.open(index_path), token=token, host=host, port=real_port)
         if announce is not None:
