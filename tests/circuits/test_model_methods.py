@@ -137,9 +137,27 @@ def test_attribution_is_the_derivative_of_patching():
         slope = (moved(-step) - moved(step)) / (2 * step)
         assert found.effects[row, 1 * lm.n_heads + 2] == pytest.approx(slope, rel=0.02, abs=2e-3)
     assert all(parameter.requires_grad for parameter in lm.model.parameters())
-    both = attribute_heads(lm, task, both=True)
-    np.testing.assert_allclose(both.corrupted, found.corrupted, atol=1e-4)
-    assert np.abs(both.effects - found.effects).max() > 1e-4
+
+
+def test_padding_and_batching_change_nothing_in_attribution():
+    lm, task = tiny_model(), tiny_task()
+    assert len({len(ids) for ids in task.positive}) > 1
+    together, alone = attribute_heads(lm, task), attribute_heads(lm, task, tokens=1)
+    for name in ("effects", "importance", "clean", "corrupted"):
+        np.testing.assert_allclose(getattr(together, name), getattr(alone, name), atol=1e-4)
+
+
+def test_a_gradient_before_the_end_of_the_way():
+    lm, task = tiny_model(), tiny_task(2)
+    ends = attribute_heads(lm, task)
+    almost = attribute_heads(lm, task, point=0.9999)
+    np.testing.assert_allclose(almost.effects, ends.effects, atol=2e-3)
+    np.testing.assert_allclose(almost.clean, ends.clean, atol=1e-5)
+    middle = attribute_heads(lm, task, point=0.5)
+    assert np.abs(middle.effects - ends.effects).max() > 1e-3
+    np.testing.assert_allclose(attribute_heads(lm, task).effects, ends.effects, atol=1e-6)
+    with pytest.raises(InputError, match=r"point is 1\.5"):
+        attribute_heads(lm, task, point=1.5)
 
 
 def test_faithfulness_between_all_heads_and_none():

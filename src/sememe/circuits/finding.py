@@ -92,7 +92,7 @@ def find_circuit(
     say = note or (lambda _: None)
     pairs = make_task(task, lm, config.n, config.random_state, config.corruption)
     say(f"reading {len(pairs)} pairs")
-    ours = reliable_scores(lm, pairs, reliable, config.random_state)
+    ours = reliable_scores(lm, pairs, reliable)
     say("learning codes")
     theirs = published_scores(lm, pairs, published, config.random_state)
     patched = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -69,12 +69,14 @@ def replacements(lm: LanguageModel, task: Task, kind: str) -> Replacement:
     return Replacement(z, corrupted)
 
 
-def read_heads(lm: LanguageModel, ids: Any) -> tuple[Any, Any]:
-    """A pass over ids (prompts, tokens): tensor (layers, prompts, tokens, heads, head width), and the last logits."""
+def read_heads(lm: LanguageModel, ids: Any, lengths: Sequence[int] | None = None) -> tuple[Any, Any]:
+    """A pass over ids (prompts, tokens): tensor (layers, prompts, tokens, heads, head width), and the last logits;
+    arguments as of `last_logits`.
+    """
     import torch
 
     with torch.inference_mode(), watched_heads(lm) as seen:
-        logits = last_logits(lm, ids)
+        logits = last_logits(lm, ids, lengths)
     stacked = torch.stack(seen)
     return stacked.reshape(*stacked.shape[:3], lm.n_heads, -1), logits
 

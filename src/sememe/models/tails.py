@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,12 +29,24 @@ class Pass:
     extras: list[tuple[Any, ...] | None]
 
 
-def last_logits(lm: LanguageModel, ids: Any) -> Any:
-    """The scores for what follows each prompt: tensor (prompts, vocabulary) from ids (prompts, tokens), unpadded."""
+def last_logits(lm: LanguageModel, ids: Any, lengths: Sequence[int] | None = None) -> Any:
+    """The scores for what follows each prompt: tensor (prompts, vocabulary).
+
+    Args:
+        lm: the model.
+        ids: tensor (prompts, tokens).
+        lengths: how many tokens each prompt has, when shorter ones are filled up on the right; there causal attention
+            never looks, so the filling changes nothing.
+
+    """
     import torch
 
-    call = {"attention_mask": torch.ones_like(ids), "use_cache": False, "logits_to_keep": 1}
-    return lm.model(input_ids=ids, **call).logits[:, -1]
+    call = {"attention_mask": torch.ones_like(ids), "use_cache": False}
+    if lengths is None:
+        return lm.model(input_ids=ids, **call, logits_to_keep=1).logits[:, -1]
+    ends = sorted({length - 1 for length in lengths})
+    logits = lm.model(input_ids=ids, **call, logits_to_keep=torch.tensor(ends, device=ids.device)).logits
+    return logits[torch.arange(len(ids)), [ends.index(length - 1) for length in lengths]]
 
 
 def run_whole(lm: LanguageModel, ids: Any) -> Pass:
