@@ -59,7 +59,9 @@ def test_pooling_is_of_all_positions():
 
 
 def test_unit_rms_and_names():
-    outputs = np.random.default_rng(0).standard_normal((5, 3, 4)).astype(np.float32) * np.array([1, 50, 0])[None, :, None]
+    outputs = (
+        np.random.default_rng(0).standard_normal((5, 3, 4)).astype(np.float32) * np.array([1, 50, 0])[None, :, None]
+    )
     scaled = unit_rms(outputs)
     np.testing.assert_allclose(np.sqrt((scaled**2).mean(axis=(0, 2))), [1, 1, 0], atol=1e-5)
     assert place_of("1.2", 3, 4) == 6

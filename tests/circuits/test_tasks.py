@@ -88,7 +88,10 @@ def test_a_file_of_the_users_own(tmp_path):
 def test_all_that_is_wrong_with_a_file_is_said_at_once(tmp_path):
     path = tmp_path / "bad.jsonl"
     path.write_text(
-        '{"positive": "a"}\nnot json\n[1]\n' + json.dumps({**LINE, "answer": []}) + "\n" + json.dumps({**LINE, "negative": 3})
+        '{"positive": "a"}\nnot json\n[1]\n'
+        + json.dumps({**LINE, "answer": []})
+        + "\n"
+        + json.dumps({**LINE, "negative": 3})
     )
     with pytest.raises(InputError) as caught:
         make_task(str(path), tiny_model(), 10)

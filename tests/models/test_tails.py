@@ -17,7 +17,9 @@ FAMILIES += ["bloom", "falcon"]
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_tail_from_every_block_gives_the_same_logits(family):
     lm = LanguageModel(causal_model(family), byte_pairs(), name=family)
-    ids = torch.tensor([lm.tokenize(text).ids[:8] for text in ("the cat sat on a mat, happy", "retrieval of documents")])
+    ids = torch.tensor(
+        [lm.tokenize(text).ids[:8] for text in ("the cat sat on a mat, happy", "retrieval of documents")]
+    )
     whole = run_whole(lm, ids)
     expected = lm.next_logits(ids.tolist())
     np.testing.assert_allclose(whole.logits.numpy(), expected, atol=1e-4)

@@ -102,7 +102,9 @@ def test_serve_opens_the_folder_that_find_kept(circuit, tmp_path, monkeypatch):
     from sememe.web import serving
 
     made = []
-    monkeypatch.setattr(serving, "create_circuit_app", lambda *args, **named: made.append(args) or create_circuit_app(*args, **named))
+    monkeypatch.setattr(
+        serving, "create_circuit_app", lambda *args, **named: made.append(args) or create_circuit_app(*args, **named)
+    )
     monkeypatch.setattr(serving.uvicorn.Server, "run", lambda *args, **named: None)
     circuit.save(tmp_path / "kept")
     serving.serve(tmp_path / "kept", port=0)

@@ -51,9 +51,7 @@ class Attributed:
         return mean
 
 
-def attribute_heads(
-    lm: LanguageModel, task: Task, *, point: float = 1.0, tokens: int = TOKENS_AT_ONCE
-) -> Attributed:
+def attribute_heads(lm: LanguageModel, task: Task, *, point: float = 1.0, tokens: int = TOKENS_AT_ONCE) -> Attributed:
     """Estimate the effect of patching every head.
 
     Args:

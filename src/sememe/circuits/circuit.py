@@ -92,7 +92,9 @@ class Circuit:
         """A head's codes as (code, how often in positives, how often in negatives); unique ones first."""
         n = int(self.card["n_pairs"])
         codes = self.codes[:, place]
-        rows = [(int(code), int((codes[:n] == code).sum()), int((codes[n:] == code).sum())) for code in np.unique(codes)]
+        rows = [
+            (int(code), int((codes[:n] == code).sum()), int((codes[n:] == code).sum())) for code in np.unique(codes)
+        ]
         return sorted(rows, key=lambda row: (row[2] > 0, -row[1], row[0]))
 
     def save(self, path: str | Path) -> None:

@@ -49,7 +49,9 @@ class FindConfig:
     """
 
     n: int = field(default=64, metadata={"help": "pairs of prompts (the paper has 250)"})
-    corruption: str | None = field(default=None, metadata={"help": "how negative prompts are made (default: the task's)"})
+    corruption: str | None = field(
+        default=None, metadata={"help": "how negative prompts are made (default: the task's)"}
+    )
     patching_pairs: int = field(default=16, metadata={"help": "pairs that --patching patches every head on"})
     faithfulness_pairs: int = field(default=16, metadata={"help": "pairs that faithfulness is measured on; 0: not"})
     examples: int = field(default=3, metadata={"help": "pairs whose attention is kept"})
@@ -135,9 +137,7 @@ def _assembled(
         "examples": _examples(lm, task, config.examples),
         "sememe": __version__,
     }
-    attention = [
-        attention_patterns(lm, task.positive[row]).astype(np.float16) for row in range(len(card["examples"]))
-    ]
+    attention = [attention_patterns(lm, task.positive[row]).astype(np.float16) for row in range(len(card["examples"]))]
     circuit = Circuit(evidence, theirs.codes, attention, card)
     card["edges"] = _edges(circuit)
     return circuit

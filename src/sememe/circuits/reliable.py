@@ -37,7 +37,9 @@ class ReliableConfig:
     """
 
     pairs: int = field(default=8, metadata={"help": "pairs that our method reads"})
-    point: float = field(default=0.75, metadata={"help": "where gradients are taken: 1 the clean prompt, 0 the corrupted"})
+    point: float = field(
+        default=0.75, metadata={"help": "where gradients are taken: 1 the clean prompt, 0 the corrupted"}
+    )
 
     def __post_init__(self) -> None:
         problems = []

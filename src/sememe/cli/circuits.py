@@ -242,7 +242,9 @@ def _as_object(circuit: Circuit, place: int | None) -> dict[str, Any]:
         "times": card["seconds"],
         "ability": card["ability"],
         "faithfulness": card.get("faithfulness"),
-        "edges": [{"from": circuit.name(a), "to": circuit.name(b), "unique_pairs": count} for a, b, count in circuit.edges],
+        "edges": [
+            {"from": circuit.name(a), "to": circuit.name(b), "unique_pairs": count} for a, b, count in circuit.edges
+        ],
         "warnings": card["warnings"],
     }
 
