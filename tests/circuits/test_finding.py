@@ -37,8 +37,9 @@ def found(folder, tmp_path_factory):
 def test_find_prints_heads_drawing_methods_and_verdict(folder, found, capsys):
     assert main(["circuits", "show", str(found)]) == 0
     printed = capsys.readouterr().out
-    for part in ("8 pairs", "patching every head", "null 95%", "patched", "layer", "ROC AUC", "average precision",
-                 "the paper: unique codes", "control: random projection", "random circuits of", "below 50 a class"):  # fmt: skip
+    parts = ["8 pairs", "patching every head", "null 95%", "patched", "layer", "ROC AUC", "average precision"]
+    parts += ["the paper: unique codes", "control: random projection", "random circuits of", "below 50 a class"]
+    for part in parts:
         assert part in printed
     circuit = Circuit.load(found)
     best = circuit.name(circuit.ranked[0])
@@ -93,8 +94,11 @@ def test_explain_says_what_a_head_attends_to(found, capsys):
 
 
 def test_a_users_file_is_a_task(folder, tmp_path, capsys):
-    pairs = [{"positive": f"the {a} and the key", "negative": f"the {a} and the map", "answer": " Mary", "wrong": " John"}
-             for a in ("book", "cup", "ring", "box")]  # fmt: skip
+    names = {"answer": " Mary", "wrong": " John"}
+    pairs = [
+        {"positive": f"the {thing} and the key", "negative": f"the {thing} and the map", **names}
+        for thing in ("book", "cup", "ring", "box")
+    ]
     path = tmp_path / "mine.jsonl"
     path.write_text("\n".join(map(json.dumps, pairs)))
     assert main(["circuits", "find", str(folder), "--task", str(path), "--json", *QUICK]) == 0

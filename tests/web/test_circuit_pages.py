@@ -36,10 +36,18 @@ def make_circuit(*, patched=True):
         "model": "tiny<model>", "task": "ioi", "corruption": "third-name", "n_layers": LAYERS, "n_heads": HEADS,
         "n_pairs": 10, "seconds": {"reliable": 0.4, "published": 3.1}, "edges": [[7, 15, 4]],
         "ability": {"positive": 3.0, "negative": -1.0, "positive_right": 0.95, "negative_right": 0.1},
-        "agreement": {name: {"auc": 0.9, "average_precision": 0.8, "precision_at_size": 0.7, "size": 2} for name in METHODS},
+        "agreement": {
+            name: {"auc": 0.9, "average_precision": 0.8, "precision_at_size": 0.7, "size": 2} for name in METHODS
+        },
         "warnings": ["few <b>pairs</b>"],
-        "examples": [{"tokens": ["The", " <script>alert(1)</script>", " cat", "\n", " to"], "answer": [" Mary"], "wrong": [" John"]}],
-        "faithfulness": {"full": 3.0, "circuit": 2.4, "empty": 0.3, "kept": 0.8, "restored": 0.78, "kl": 0.4, "random_kept": [0.1, -0.2], "n_pairs": 4},
+        "examples": [
+            {"tokens": ["The", " <script>alert(1)</script>", " cat", "\n", " to"], "answer": [" Mary"],
+             "wrong": [" John"]}
+        ],
+        "faithfulness": {
+            "full": 3.0, "circuit": 2.4, "empty": 0.3, "kept": 0.8, "restored": 0.78, "kl": 0.4,
+            "random_kept": [0.1, -0.2], "n_pairs": 4,
+        },
     }  # fmt: skip
     return Circuit(evidence, codes, attention, card if patched else {**card, "agreement": {}})
 

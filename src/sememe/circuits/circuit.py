@@ -64,7 +64,8 @@ class Circuit:
     def heads(self) -> np.ndarray:
         """The places of the circuit's heads, the best first: those with at least a tenth of the best score."""
         kept = true_heads(self.score)
-        return self.ranked[kept[self.ranked]]
+        chosen: np.ndarray = self.ranked[kept[self.ranked]]
+        return chosen
 
     @property
     def edges(self) -> list[tuple[int, int, int]]:

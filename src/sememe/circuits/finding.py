@@ -101,7 +101,9 @@ def find_circuit(
     if patching:
         say("patching every head")
         patched = patch_heads(lm, pairs.part(range(min(config.patching_pairs, len(pairs)))))
-    circuit = _assembled(lm, pairs, ours, theirs, patched, config, published or PublishedConfig())
+    circuit = _assembled(
+        lm, pairs, ours, theirs, patched=patched, config=config, published=published or PublishedConfig()
+    )
     if config.faithfulness_pairs:
         say("keeping only the circuit")
         part = pairs.part(range(min(config.faithfulness_pairs, len(pairs))))
@@ -115,6 +117,7 @@ def _assembled(
     task: Task,
     ours: Reliable,
     theirs: Published,
+    *,
     patched: Patched | None,
     config: FindConfig,
     published: PublishedConfig,

@@ -92,7 +92,7 @@ def patch_heads(lm: LanguageModel, task: Task, kind: Kind = "resample", *, token
             whole = run_whole(lm, as_ids(task.positive, rows, lm))
             clean[rows] = _numbers(task.logit_differences(whole.logits, rows))
             for layer in range(lm.n_layers):
-                effects[rows, layer] = _layer(lm, task, rows, whole, layer, given, tokens)
+                effects[rows, layer] = _layer(lm, task, rows, whole, layer=layer, given=given, tokens=tokens)
                 bar.advance(len(rows))
     effects = clean[:, None, None] - effects
     passes = len(task) * (2 + lm.n_heads * (lm.n_layers + 1) / 2)
@@ -111,7 +111,7 @@ def check_kind(kind: str) -> None:
 
 
 def _layer(
-    lm: LanguageModel, task: Task, rows: np.ndarray, whole: Pass, layer: int, given: Replacement, tokens: int
+    lm: LanguageModel, task: Task, rows: np.ndarray, whole: Pass, *, layer: int, given: Replacement, tokens: int
 ) -> np.ndarray:
     """Logit differences (rows, heads) with each head of one layer patched, several heads in one pass."""
     import torch

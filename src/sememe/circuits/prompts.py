@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,14 +38,14 @@ def mixed_batches(task: Task, tokens: int = TOKENS_AT_ONCE) -> Iterator[np.ndarr
         start = end
 
 
-def as_ids(prompts: Sequence[list[int]], rows: Sequence[int], lm: LanguageModel) -> Any:
+def as_ids(prompts: Sequence[list[int]], rows: Iterable[int], lm: LanguageModel) -> Any:
     """The ids of prompts of equal length: tensor (rows, tokens) on the model's device."""
     import torch
 
     return torch.tensor([prompts[row] for row in rows], dtype=torch.long, device=lm.model.device)
 
 
-def padded_ids(prompts: Sequence[list[int]], rows: Sequence[int], lm: LanguageModel) -> tuple[Any, list[int]]:
+def padded_ids(prompts: Sequence[list[int]], rows: Iterable[int], lm: LanguageModel) -> tuple[Any, list[int]]:
     """The ids of prompts of any length, filled up on the right, and their lengths; see `last_logits`."""
     import torch
 

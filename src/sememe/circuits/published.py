@@ -35,7 +35,8 @@ class PublishedConfig:
     """
 
     pool: Literal["mean", "last"] = field(
-        default="mean", metadata={"help": "outputs averaged over positions, or the last one's", "choices": ("mean", "last")}
+        default="mean",
+        metadata={"help": "outputs averaged over positions, or the last one's", "choices": ("mean", "last")},
     )  # fmt: skip
     n_train: int = field(default=10, metadata={"help": "prompts that the autoencoder is trained on"})
     unit_rms: bool = field(default=False, metadata={"help": "give every head's outputs the same size first"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 PATCHING_SEED = 500
 OURS_PAIRS = 3
-SUBSETS = (1, 2, 4, 8, 16)
+SUBSETS = (1, 2, 4, 8)
 FAITHFUL_PAIRS = 6
 KEPT_AT_ONCE = 8
 
@@ -67,12 +68,10 @@ class Reference:
 def patching_reference(lm: LanguageModel, task: str, n: int, work: Path) -> Reference:
     """Patch every head on `n` pairs, once for all seeds and runs, a few pairs at a time."""
     pairs = make_task(task, lm, n, PATCHING_SEED)
-    parts = [
-        _kept(work / f"patching-{task}-{n}-{start}", lambda rows=range(start, min(start + KEPT_AT_ONCE, n)): (
-            _patched(lm, pairs.part(rows))
-        ))
-        for start in range(0, n, KEPT_AT_ONCE)
-    ]  # fmt: skip
+    parts = []
+    for start in range(0, n, KEPT_AT_ONCE):
+        part = pairs.part(range(start, min(start + KEPT_AT_ONCE, n)))
+        parts.append(_kept(work / f"patching-{task}-{n}-{start}", partial(_patched, lm, part)))
     return Reference(
         np.concatenate([arrays["effects"] for arrays, _ in parts]),
         np.concatenate([arrays["clean"] for arrays, _ in parts]),
@@ -106,8 +105,17 @@ def reference_figures(task: str, reference: Reference) -> dict[str, float]:
     return figures
 
 
-def gradient_figures(lm: LanguageModel, task: str, reference: Reference, n: int, seed: int) -> dict[str, float]:
+def gradient_figures(
+    lm: LanguageModel, task: str, reference: Reference, size: Size, *, seed: int, work: Path
+) -> dict[str, float]:
     """Ours, attribution patching and head importance on a seed's own pairs, and what they cost."""
+    return _kept_figures(
+        work / f"gradients-{task}-{size.patched}-{size.pairs}-{seed}",
+        lambda: _gradients(lm, task, reference, size.pairs, seed),
+    )
+
+
+def _gradients(lm: LanguageModel, task: str, reference: Reference, n: int, seed: int) -> dict[str, float]:
     pairs = make_task(task, lm, n, seed)
     reliable_scores(lm, pairs.part([0]))  # the first pass of a process is slower than all later ones
     started = time.process_time()
@@ -137,8 +145,13 @@ def gradient_figures(lm: LanguageModel, task: str, reference: Reference, n: int,
     return figures
 
 
-def same_pairs_figures(lm: LanguageModel, task: str, reference: Reference) -> dict[str, float]:
+def same_pairs_figures(lm: LanguageModel, task: str, reference: Reference, work: Path) -> dict[str, float]:
     """Ours on the very pairs that were patched."""
+    path = work / f"same-{task}-{len(reference.effects)}"
+    return _kept_figures(path, lambda: _same_pairs(lm, task, reference))
+
+
+def _same_pairs(lm: LanguageModel, task: str, reference: Reference) -> dict[str, float]:
     n = len(reference.effects)
     pairs = make_task(task, lm, n, PATCHING_SEED)
     reliable_scores(lm, pairs.part([0]))
@@ -150,7 +163,7 @@ def same_pairs_figures(lm: LanguageModel, task: str, reference: Reference) -> di
 
 
 def code_figures(
-    lm: LanguageModel, task: str, reference: Reference, size: Size, seed: int, work: Path
+    lm: LanguageModel, task: str, reference: Reference, size: Size, *, seed: int, work: Path
 ) -> dict[str, float]:
     """The paper's method, its controls, and what changes with examples, code length and pooling."""
     arrays, card = _kept(
@@ -168,7 +181,7 @@ def code_figures(
     figures |= _compared(f"{task}: mean difference", arrays["mean_difference"], reference)
     permuted = node_scores(codes[np.random.default_rng(seed).permutation(len(codes))], n).positive
     figures |= _compared(f"{task}: labels permuted, unique codes", permuted, reference)
-    drawn = np.random.default_rng(seed).random(codes.shape[1])
+    drawn = np.random.default_rng(seed).random(size=codes.shape[1])
     figures |= _compared(f"{task}: random heads", drawn, reference)
     for pairs in (n // 4, n // 2):
         part = np.concatenate([codes[:pairs], codes[n : n + pairs]])
@@ -219,6 +232,12 @@ def _compared(name: str, scores: np.ndarray, reference: Reference) -> dict[str, 
         f"{name}: average precision": found.average_precision,
         f"{name}: precision at the circuit's size": found.precision_at_size,
     }
+
+
+def _kept_figures(path: Path, compute: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Figures that were measured before, or are now, and kept."""
+    _, card = _kept(path, lambda: ({"none": np.zeros(0)}, {"figures": compute()}))
+    return dict(card["figures"])
 
 
 def _kept(

@@ -71,7 +71,8 @@ def _find(options: argparse.Namespace) -> int:
     from sememe.circuits.published import PublishedConfig
     from sememe.circuits.reliable import ReliableConfig
 
-    configs = [read_fields(options, config) for config in (FindConfig, ReliableConfig, PublishedConfig)]
+    config = read_fields(options, FindConfig)
+    reliable, published = read_fields(options, ReliableConfig), read_fields(options, PublishedConfig)
     lm = LanguageModel.load(options.model)
     if options.explain:
         from sememe.circuits.head_outputs import place_of
@@ -79,7 +80,7 @@ def _find(options: argparse.Namespace) -> int:
         place_of(options.explain, lm.n_layers, lm.n_heads)
     note = None if options.json or not sys.stderr.isatty() else _note
     circuit = find_circuit(
-        lm, options.task, configs[0], reliable=configs[1], published=configs[2], patching=options.patching, note=note
+        lm, options.task, config, reliable=reliable, published=published, patching=options.patching, note=note
     )
     if options.out is not None:
         circuit.save(options.out)
@@ -126,7 +127,8 @@ def _print_task(circuit: Circuit) -> None:
     print_facts(
         [
             ("task", f"{card['task']} ({card['corruption']}), {card['n_pairs']} pairs, in {card['model']}"),
-            ("done", f"{ability['positive_right']:.0%} of positive prompts, logit difference {ability['positive']:.2f}; "
+            ("done", f"{ability['positive_right']:.0%} of positive prompts, "
+                     f"logit difference {ability['positive']:.2f}; "
                      f"{ability['negative_right']:.0%} of negative ones, {ability['negative']:.2f}"),
             ("time", "; ".join(times)),
         ]

@@ -147,4 +147,4 @@ def _example(example: dict[str, Any], pattern: np.ndarray) -> Example:
 
 
 def _shade(weight: float) -> int:
-    return min(N_SHADES, int(round(float(weight) * N_SHADES + 0.3)))
+    return min(N_SHADES, round(float(weight) * N_SHADES + 0.3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def induction(lm: LanguageModel, n: int = 64, seed: int = 0, corruption: str = "
 def _shuffled(words: list[str], last: str, following: str, rng: random.Random) -> list[str]:
     while True:
         others = rng.sample(words, len(words))
-        if (last, following) not in zip(others, others[1:], strict=False):
+        if (last, following) not in itertools.pairwise(others):
             return others
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +118,7 @@ class Task:
         order = {key: number for number, key in enumerate(sorted(set(keys)))}
         return np.array([order[key] for key in keys])
 
-    def logit_differences(self, logits: Any, rows: Sequence[int]) -> Any:
+    def logit_differences(self, logits: Any, rows: Iterable[int]) -> Any:
         """How far the model prefers right answers: log-sum-exp of their logits minus that of the wrong ones', in nats.
 
         With one answer on each side this is the logit difference.
