@@ -181,7 +181,7 @@ def code_figures(
     figures |= _compared(f"{task}: mean difference", arrays["mean_difference"], reference)
     permuted = node_scores(codes[np.random.default_rng(seed).permutation(len(codes))], n).positive
     figures |= _compared(f"{task}: labels permuted, unique codes", permuted, reference)
-    drawn = np.random.default_rng(seed).random(size=codes.shape[1])
+    drawn = np.random.default_rng(seed).random((int(codes.shape[1]),))
     figures |= _compared(f"{task}: random heads", drawn, reference)
     for pairs in (n // 4, n // 2):
         part = np.concatenate([codes[:pairs], codes[n : n + pairs]])
