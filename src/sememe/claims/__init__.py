@@ -28,6 +28,7 @@ CLAIMS = {
     "explained_search": "sememe.claims.explained_search",
     "feed": "sememe.claims.feed",
     "p01_atoms": "sememe.claims.p01_atoms",
+    "p05_sae_circuits": "sememe.claims.p05_sae_circuits",
     "p09_matryoshka": "sememe.claims.p09_matryoshka",
     "p10_dense_retrieval": "sememe.claims.p10_dense_retrieval",
     "p12_bidr": "sememe.claims.p12_bidr",

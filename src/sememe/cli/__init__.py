@@ -14,6 +14,7 @@ VERBS = {
     "index": "read documents, encode them, and make them searchable",
     "search": "find documents by meaning, by words or both, and see why",
     "atoms": "learn the atoms of meaning in an index, and look at them",
+    "circuits": "find which attention heads of a language model do a task",
     "train": "train an encoder on your own texts, without labels",
     "papers": "a feed of papers: import, read, search and export them",
     "serve": "open a local web page on an index",
