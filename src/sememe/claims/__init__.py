@@ -27,6 +27,7 @@ __all__ = [
 CLAIMS = {
     "explained_search": "sememe.claims.explained_search",
     "p01_atoms": "sememe.claims.p01_atoms",
+    "p06_feature_bias": "sememe.claims.p06_feature_bias",
     "p09_matryoshka": "sememe.claims.p09_matryoshka",
     "p10_dense_retrieval": "sememe.claims.p10_dense_retrieval",
     "p12_bidr": "sememe.claims.p12_bidr",

@@ -1,4 +1,7 @@
-"""Running any representation measure on the bench, where all features matter equally: which bias does it inherit?"""
+"""Any measure of representations on the bench, where all features matter equally: which bias does it inherit.
+
+A measure that sees one feature more strongly there sees a bias, for both are computed equally well and used equally.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 
 from sememe.errors import InputError
 from sememe.probes.downstream import principal_scores
-from sememe.probes.feature_bias import BenchResult, BenchRun
+from sememe.probes.feature_bias import BenchResult
 from sememe.probes.linear import LinearClassifier
 from sememe.probes.similarity import rdm
 from sememe.probes.variance_explained import unit_density, variance_explained
@@ -128,15 +131,3 @@ def _named(name: str) -> Measure:
     if name not in MEASURES:
         raise InputError(f"there is no measure {name!r}", hint=f"Use {', '.join(MEASURES)}")
     return MEASURES[name]
-
-
-def run_of(bench: BenchResult, seed: int) -> BenchRun:
-    """The network of a seed.
-
-    Raises:
-        InputError: it did not learn every feature, or was not trained.
-    """
-    for run in bench.runs:
-        if run.seed == seed:
-            return run
-    raise InputError(f"there is no network of seed {seed} that learned every feature", where="the bench")

@@ -36,6 +36,7 @@ class BenchConfig:
     """The order in which a transformer answers; by default that of the features."""
     read: str = field(default="", metadata={"help": "where the representation is read; see docs/probes.md"})
     first: str = field(default="", metadata={"help": "a feature that is learned alone before all are learned"})
+    only: str = field(default="", metadata={"help": "a feature that is learned alone, the others never"})
     prevalence: Mapping[str, float] = field(default_factory=dict)
     """Feature -> share of the training inputs whose answer is known; 1 when it is not given."""
     optimizer: str = field(default="", metadata={"help": "default: sgd for the MLP, adam for the others",
@@ -55,7 +56,7 @@ class BenchConfig:
     gate: float = field(default=0.999, metadata={"help": "accuracy from which a feature counts as learned"})
     check_every: int = field(default=100, metadata={"help": "steps between looks at the accuracy"})
     extra_steps: int = field(default=2000, metadata={"help": "steps after all features are learned"})
-    max_steps: int = field(default=20_000, metadata={"help": "steps after which a run is given up"})
+    max_steps: int = field(default=20_000, metadata={"help": "steps after which a run is given up; 0: untrained"})
 
     def __post_init__(self) -> None:
         kinds = tuple(BIT_KINDS) if self.arch == "mlp" else TOKEN_KINDS
@@ -64,7 +65,7 @@ class BenchConfig:
         ]
         problems += [
             f"there is no feature {name!r}"
-            for name in (*self.prevalence, *([self.first] if self.first else []), *self.outputs)
+            for name in (*self.prevalence, *filter(None, (self.first, self.only)), *self.outputs)
             if name not in self.features
         ]
         for name, choices in (("arch", ARCHITECTURES), ("optimizer", ("", *RATES))):
@@ -78,10 +79,17 @@ class BenchConfig:
                      for name, share in self.prevalence.items() if not 0 < share <= 1]  # fmt: skip
         if self.outputs and sorted(self.outputs) != sorted(self.features):
             problems.append("outputs must name every feature once")
+        if self.max_steps < 0 or self.extra_steps < 0:
+            problems.append("max_steps and extra_steps must be 0 or more")
         if not self.widths or min(self.widths) < 1 or not 0 <= self.dropout < 1 or not 0 < self.gate <= 1:
             problems.append("widths must be 1 or more, dropout from 0 to below 1, gate above 0 and at most 1")
         if problems:
             raise InputError("; ".join(problems), where="BenchConfig")
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The features that a network must learn."""
+        return (self.only,) if self.only else tuple(self.features)
 
     @property
     def chosen_optimizer(self) -> str:
@@ -105,4 +113,4 @@ class BenchConfig:
         return make_sequences(n, self.features, self.length, self.vocabulary, random_state)
 
 
-_COUNTS = ("batch_size", "n_train", "n_val", "width", "layers", "heads", "check_every", "max_steps")
+_COUNTS = ("batch_size", "n_train", "n_val", "width", "layers", "heads", "check_every")

@@ -1,7 +1,7 @@
 """What users of a representation inherit from its biases: components, similarity, steering, reuse.
 
-Lampinen, Chan and Hermann (2024), section 4. Each function takes representations and features that were computed equally
-well, and shows that a standard tool does not treat them equally.
+Lampinen, Chan and Hermann (2024), section 4. Each function takes representations and features that were computed
+equally well, and shows that a standard tool does not treat them equally.
 """
 
 from __future__ import annotations

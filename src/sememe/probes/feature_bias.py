@@ -39,7 +39,8 @@ class BenchRun:
         steps: how many it was trained for.
         learned_at: feature -> the step at which it passed the gate; features that never did are not in it.
         accuracy: feature -> accuracy on test inputs at the end.
-        is_learned: whether all features pass the gate on test inputs; if not, its shares mean nothing.
+        learned: the features that it was to learn.
+        is_learned: whether all of them pass the gate on test inputs; if not, its shares say little.
         explained: what each feature explains of its representation.
         elsewhere: place -> feature -> share, at all places where a representation can be read.
         density: feature -> how many units are correlated with it.
@@ -55,6 +56,7 @@ class BenchRun:
     steps: int
     learned_at: Mapping[str, int]
     accuracy: Mapping[str, float]
+    learned: Sequence[str]
     is_learned: bool
     explained: Explained
     elsewhere: Mapping[str, Mapping[str, float]]
@@ -114,7 +116,7 @@ def run_bench(config: BenchConfig, seeds: Sequence[int]) -> BenchResult:
 
 
 def train_one(config: BenchConfig, seed: int) -> BenchRun:
-    """Train and measure one network; see `run_bench`. With `max_steps=1` it is as good as untrained."""
+    """Train and measure one network; see `run_bench`. With `max_steps=0` it stays untrained."""
     import torch
 
     with own_random_numbers(torch.device("cpu")):
@@ -146,7 +148,7 @@ class _Training:
     def go(self) -> None:
         """Phases: one feature alone if so configured, then all; each ends some steps after its features are learned."""
         phases = [[self.config.first]] if self.config.first else []
-        for wanted in [*phases, list(self.names)]:
+        for wanted in [*phases, list(self.config.learned)]:
             active = [float(self.names[place] in wanted) for place in self.order]
             self._phase(wanted, _tensor(np.array(active, np.float32)))
 
@@ -243,7 +245,10 @@ class _Training:
             steps=self.step,
             learned_at=self.learned_at,
             accuracy=accuracy,
-            is_learned=len(self.learned_at) == len(names) and min(accuracy.values()) >= self.config.gate,
+            learned=self.config.learned,
+            is_learned=all(
+                name in self.learned_at and accuracy[name] >= self.config.gate for name in self.config.learned
+            ),
             explained=explained_by(phi, F, names, val, test),
             elsewhere={place: explained_by(there, F, names, val, test).share for place, there in places.items()},
             density=dict(zip(names, unit_density(phi, F).tolist(), strict=True)),

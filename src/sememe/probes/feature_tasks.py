@@ -7,7 +7,7 @@ representation then favours is a property of learning, not of what is computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -37,6 +37,10 @@ class FeatureTask:
     kinds: tuple[str, ...]
     places: Mapping[str, range]
     vocabulary: int = 0
+
+    def take(self, rows: slice | np.ndarray) -> FeatureTask:
+        """The same task with these inputs only."""
+        return replace(self, X=self.X[rows], F=self.F[rows])
 
     def sub_features(self, name: str) -> np.ndarray:
         """The bits that a feature of bits depends on, (n, bits): the inputs of an XOR, say."""

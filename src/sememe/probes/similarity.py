@@ -2,8 +2,9 @@
 
 RSA: Spearman correlation of the two dissimilarity matrices (Kriegeskorte et al., 2008). CKA: Kornblith et al. (2019);
 debiased, with the unbiased HSIC of Song et al. (2012), because the plain one is near 1 for any two wide
-representations of few inputs. Both weigh a feature by the variance it takes, so they inherit whatever biases decide that
-(Lampinen, Chan and Hermann, 2024): two models of one task can look less alike than either and a model of half of it.
+representations of few inputs. Both weigh a feature by the variance it takes, so they inherit whatever biases decide
+that (Lampinen, Chan and Hermann, 2024): two models of one task can look less alike than either and a model of half of
+it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Measure = Callable[[np.ndarray, np.ndarray], float]
 MOST_INPUTS = 2000  # dissimilarity matrices are quadratic
 LEAST_INPUTS = 20
 N_GROUPS = 10
-DOMINANT, CARRIED = 0.5, 0.1
+DOMINANT, CARRIED, DISAGREE = 0.5, 0.1, 0.25
 
 
 def rdm(phi: np.ndarray, metric: Metric = "euclidean") -> np.ndarray:
@@ -153,26 +154,32 @@ def compare_representations(
 def _warnings(
     found_rsa: Compared, found_cka: Compared, top: tuple[float, float], shares: dict[str, tuple[float, float]]
 ) -> list[str]:
+    said = [
+        f"one direction takes {share:.0%} of the variance of the {side}: both measures mostly compare that direction, "
+        "not what the rest computes"
+        for side, share in zip(("first", "second"), top, strict=True)
+        if share > DOMINANT
+    ]
+    said += [*_about("RSA", found_rsa), *_about("CKA", found_cka)]
+    said += [
+        f"{feature!r} takes {a:.1%} of the first and {b:.1%} of the second: they favour it differently"
+        for feature, (a, b) in shares.items()
+        if max(a, b) > 0.05 and max(a, b) > 3 * max(min(a, b), 1e-3)
+    ]
+    if abs(found_rsa.value - found_cka.value) > DISAGREE:
+        said.append(f"RSA and CKA disagree by more than {DISAGREE}: do not rest a conclusion on one of them")
+    return said
+
+
+def _about(name: str, measure: Compared) -> list[str]:
     said = []
-    for side, share in zip(("first", "second"), top, strict=True):
-        if share > DOMINANT:
-            said.append(
-                f"one direction takes {share:.0%} of the variance of the {side}: both measures mostly compare that "
-                "direction, not what the rest computes"
-            )
-    for name, measure in (("RSA", found_rsa), ("CKA", found_cka)):
-        if measure.p > 0.05:
-            said.append(f"{name} is no higher than for permuted inputs (p = {measure.p:.2f})")
-        for feature, rest in measure.without.items():
-            if measure.value - rest > CARRIED:
-                said.append(f"{name} falls from {measure.value:.2f} to {rest:.2f} without {feature!r}: it rests on it")
-            elif rest - measure.value > CARRIED:
-                said.append(f"{name} rises from {measure.value:.2f} to {rest:.2f} without {feature!r}, which hides it")
-    for feature, (a, b) in shares.items():
-        if max(a, b) > 0.05 and max(a, b) > 3 * max(min(a, b), 1e-3):
-            said.append(f"{feature!r} takes {a:.1%} of the first and {b:.1%} of the second: they favour it differently")
-    if abs(found_rsa.value - found_cka.value) > 0.25:
-        said.append("RSA and CKA disagree by more than 0.25: do not rest a conclusion on one of them")
+    if measure.p > 0.05:
+        said.append(f"{name} is no higher than for permuted inputs (p = {measure.p:.2f})")
+    for feature, rest in measure.without.items():
+        if measure.value - rest > CARRIED:
+            said.append(f"{name} falls from {measure.value:.2f} to {rest:.2f} without {feature!r}: it rests on it")
+        elif rest - measure.value > CARRIED:
+            said.append(f"{name} rises from {measure.value:.2f} to {rest:.2f} without {feature!r}, which hides it")
     return said
 
 
