@@ -33,6 +33,7 @@ CLAIMS = {
     "p12_bidr": "sememe.claims.p12_bidr",
     "p17_ance_prf": "sememe.claims.p17_ance_prf",
     "p20_binary_codes": "sememe.claims.p20_binary_codes",
+    "p21_bag_of_words": "sememe.claims.p21_bag_of_words",
     "p24_contriever": "sememe.claims.p24_contriever",
     "p25_crisp": "sememe.claims.p25_crisp",
 }
