@@ -233,8 +233,8 @@ CLAIM = Claim(
     "8 objects, 800 cases. Sensitivity and order: 500 captions, the paper's four perturbations, words tagged by "
     "Sememe's word lists, options as the paper prepares them; order asks with another caption of the same image. "
     "Captions: SugarCrepe pairs whose image has another caption, which asks (images are not used). Perturbations that "
-    "change nothing are left out, ties within 1e-5 count one half. Another draw of cases, captions and permutations for "
-    "every seed. Tiny: captions from a template, no models",
+    "change nothing are left out, ties within 1e-5 count one half. Another draw of cases, captions and permutations "
+    "for every seed. Tiny: captions from a template, no models",
     baselines=(
         "`bag of words`: counts of words, what an encoder without order scores",
         "`wordllama`: means of static vectors, a bag of words that knows synonyms",
