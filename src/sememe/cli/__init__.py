@@ -14,6 +14,7 @@ VERBS = {
     "index": "read documents, encode them, and make them searchable",
     "search": "find documents by meaning, by words or both, and see why",
     "atoms": "learn the atoms of meaning in an index, and look at them",
+    "probe": "what a representation favours, ignores, or confuses",
     "train": "train an encoder on your own texts, without labels",
     "serve": "open a local web page on an index",
     "claims": "run a headline result again, against honest baselines",

@@ -95,10 +95,20 @@ def read_labelled(source: str | Path, columns: Sequence[str] = (), **options: An
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise InputError(f"has no features ({reasons or 'no column beside the text'})", where=str(source))
     texts = [document.content for document in documents]
-    lengths = [float(np.log1p(len(text.split()))) for text in texts]
-    if LENGTH not in names and np.ptp(lengths) > 0:
-        features.append(as_feature(LENGTH, lengths))
+    if LENGTH not in names:
+        features += _length(texts)
     return LabelledTexts([document.id for document in documents], texts, features, left_out, Path(str(source)).name)
+
+
+def unlabelled(ids: Sequence[str], texts: Sequence[str], name: str) -> LabelledTexts:
+    """Texts of which nothing is known but their length."""
+    return LabelledTexts(list(ids), list(texts), _length(texts), {}, name)
+
+
+def _length(texts: Sequence[str]) -> list[Feature]:
+    """The logarithm of one plus the number of words, unless all texts have as many."""
+    lengths = [float(np.log1p(len(text.split()))) for text in texts]
+    return [as_feature(LENGTH, lengths)] if np.ptp(lengths) > 0 else []
 
 
 def as_feature(name: str, values: Sequence[Any]) -> Feature:

@@ -28,9 +28,10 @@ def bar_plot(title: str, bars: Sequence[Bar], *, marks: Sequence[float | None] =
         y = TOP + ROW * number
         left, right = sorted((x(max(low, lowest)), x(value)))
         parts.append(_text(LEFT - 8, y + 13, label, anchor="end"))
+        told = escape(f"{label}: {value:.3f}, {bar_low:.3f} to {bar_high:.3f}")
         parts.append(
             f'<rect x="{left:.1f}" y="{y + 3}" width="{right - left:.1f}" height="14" fill="{COLOURS[0]}" '
-            f'fill-opacity=".55"><title>{escape(f"{label}: {value:.3f}, {bar_low:.3f} to {bar_high:.3f}")}</title></rect>'
+            f'fill-opacity=".55"><title>{told}</title></rect>'
         )
         parts.append(f'<path d="M{x(bar_low):.1f} {y + 10}H{x(bar_high):.1f}" stroke="black" stroke-width="1.5"/>')
         if number < len(marks) and (mark := marks[number]) is not None:
@@ -53,21 +54,19 @@ def line_plot(title: str, xs: Sequence[float], lines: Mapping[str, Sequence[floa
         _text(8, 20, title, size=14),
         f'<path d="M{left} {TOP}V{bottom}H{left + WIDTH}" fill="none" stroke="#888"/>',
     ]
-    for value in (lowest, (lowest + highest) / 2, highest):
-        parts.append(_text(left - 6, float(place(first, value).split(",")[1]) + 4, f"{value:.2g}", anchor="end"))
+    for share, value in ((0.0, lowest), (0.5, (lowest + highest) / 2), (1.0, highest)):
+        parts += [_text(left - 6, bottom - share * HEIGHT + 4, f"{value:.2g}", anchor="end")]
     parts += [_text(left, bottom + 16, f"{first:g}"), _text(left + WIDTH, bottom + 16, f"{last:g}", anchor="end")]
-    parts.append(_text(left + WIDTH / 2, bottom + 16, x_label, anchor="middle"))
+    parts += [_text(left + WIDTH / 2, bottom + 16, x_label, anchor="middle")]
     for number, (name, ys) in enumerate(lines.items()):
-        colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
+        stroke = f'stroke="{COLOURS[number % len(COLOURS)]}" stroke-dasharray="{DASHES[number % len(DASHES)]}"'
         points = " ".join(place(x, y) for x, y in zip(xs, ys, strict=True))
-        parts.append(
-            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
-        )
         y = TOP + 18 * number
-        parts.append(
-            f'<path d="M{left + WIDTH + 12} {y}h24" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
-        )
-        parts.append(_text(left + WIDTH + 42, y + 4, name))
+        parts += [
+            f'<polyline points="{points}" fill="none" stroke-width="2" {stroke}/>',
+            f'<path d="M{left + WIDTH + 12} {y}h24" stroke-width="2" {stroke}/>',
+            _text(left + WIDTH + 42, y + 4, name),
+        ]
     return _svg(left + WIDTH + 240, bottom + 30, parts)
 
 

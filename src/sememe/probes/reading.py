@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -71,6 +71,27 @@ def represent(
         if len(bad):
             raise InputError("its vector is not finite", where=f"{representation.site}, text {ids[bad[0]]!r}")
     return found
+
+
+def encoder_of(
+    source: str, site: str | None = None, *, tokens: Tokens = "mean", device: str | None = None
+) -> Callable[[list[str]], np.ndarray]:
+    """A function from texts to vectors (n, d): an encoder, or one site of a language model.
+
+    Raises:
+        InputError: the source is a bank, which encodes nothing; or, when it is called, several sites were named.
+        ModelError: there is no such model.
+    """
+    if (Path(source) / JOURNAL).is_file():
+        raise InputError("is a bank, which cannot encode other texts", where=source, hint="Name the model")
+
+    def encode(texts: list[str]) -> np.ndarray:
+        found = represent(source, [str(row) for row in range(len(texts))], texts, site, tokens=tokens, device=device)
+        if len(found) > 1:
+            raise InputError(f"{len(found)} sites", where="--site", hint="Name one")
+        return found[0].X
+
+    return encode
 
 
 def _from_encoder(name: str, texts: Sequence[str], device: str | None) -> Representation:
