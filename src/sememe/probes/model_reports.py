@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -14,7 +14,8 @@ from sememe.probes.plots import bar_plot, line_plot
 from sememe.probes.reading import Representation
 from sememe.probes.report import ProbeReport, Table
 
-_RIGHT = ("share", "95%", "permuted", "unique", "balanced", "decoded", "majority", "control", "selectivity")
+_VARIANCE = ("share", "95%", "permuted", "unique", "balanced", "component", "its |r|")
+_DECODED = ("accuracy", "95%", "majority", "control", "selectivity", "its 95%")
 
 
 def bias_report(found: Sequence[Representation], table: LabelledTexts, *, random_state: int = 0) -> ProbeReport:
@@ -38,7 +39,7 @@ def bias_report(found: Sequence[Representation], table: LabelledTexts, *, random
             "; ".join(f"{each.site} {bias.joint:.1%}" for each, bias in measured) + " by all features together",
         ),
     ]
-    tables = [_bias_table(each.site, bias) for each, bias in measured]
+    tables = [each_table for each, bias in measured for each_table in _bias_tables(each.site, bias)]
     said = [*_left_out(table), *_together([(each.site, bias.warnings) for each, bias in measured])]
     figures = {
         "model": found[0].model,
@@ -60,11 +61,7 @@ def linear_report(found: Sequence[Representation], table: LabelledTexts, *, rand
         }
         for each in found
     }
-    right = ["accuracy", "95%", "majority", "control", "selectivity", "its 95%"]
-    tables = [
-        Table(site, ["feature", *right], [_probe_row(name, probe) for name, probe in of_site.items()], right)
-        for site, of_site in probes.items()
-    ]
+    tables = [_decoded_table(site, of_site) for site, of_site in probes.items()]
     known = float(np.mean([probe.known_types for probe in next(iter(probes.values())).values()]))
     facts = [
         *_facts(found, table),
@@ -94,14 +91,16 @@ def _subject(found: Sequence[Representation]) -> str:
     return f"{found[0].model}, {sites}"
 
 
-def _bias_table(site: str, bias: ModelBias) -> Table:
+def _bias_tables(site: str, bias: ModelBias) -> list[Table]:
     ordered = sorted(bias.features, key=lambda figures: -figures.share)
-    columns = ["feature", *_RIGHT, "component"]
-    return Table(site, columns, [_bias_row(figures) for figures in ordered], _RIGHT)
+    rows = [_variance_row(figures) for figures in ordered]
+    return [
+        Table(f"{site}: share of variance", ["feature", *_VARIANCE], rows, _VARIANCE),
+        _decoded_table(site, {figures.name: figures.probe for figures in ordered}),
+    ]
 
 
-def _bias_row(figures: FeatureFigures) -> list[str]:
-    probe = figures.probe
+def _variance_row(figures: FeatureFigures) -> list[str]:
     return [
         figures.name,
         f"{figures.share:.1%}",
@@ -109,12 +108,14 @@ def _bias_row(figures: FeatureFigures) -> list[str]:
         f"{figures.null:.1%}",
         f"{figures.unique:.1%}",
         "" if figures.balanced is None else f"{figures.balanced:.1%}",
-        f"{probe.accuracy:.2f}",
-        f"{probe.majority:.2f}",
-        f"{probe.control:.2f}",
-        f"{probe.selectivity:+.2f}",
-        f"{figures.component} (r {figures.component_r:.2f})",
+        str(figures.component),
+        f"{figures.component_r:.2f}",
     ]
+
+
+def _decoded_table(site: str, probes: Mapping[str, LinearProbe]) -> Table:
+    rows = [_probe_row(name, probe) for name, probe in probes.items()]
+    return Table(f"{site}: decoded by a linear probe", ["feature", *_DECODED], rows, _DECODED)
 
 
 def _bias_figures(bias: ModelBias) -> dict[str, object]:

@@ -22,7 +22,7 @@ Measure = Callable[[np.ndarray, np.ndarray], float]
 MOST_INPUTS = 2000  # dissimilarity matrices are quadratic
 LEAST_INPUTS = 20
 N_GROUPS = 10
-DOMINANT, CARRIED, DISAGREE = 0.5, 0.1, 0.25
+DOMINANT, CARRIED, DISAGREE, UNEVEN = 0.5, 0.1, 0.25, 0.15
 
 
 def rdm(phi: np.ndarray, metric: Metric = "euclidean") -> np.ndarray:
@@ -148,6 +148,10 @@ def compare_representations(
     top = _top_share(phi_a), _top_share(phi_b)
     shares = {name: (_share(phi_a, f), _share(phi_b, f)) for name, f in known.items()}
     warnings = tuple(_warnings(found_rsa, found_cka, top, shares))
+    if metric == "euclidean" and max(_spread(phi_a), _spread(phi_b)) > UNEVEN:
+        warnings += (
+            "the lengths of the vectors vary: Euclidean dissimilarities compare lengths too; see --metric cosine",
+        )
     return Similarity(found_rsa, found_cka, top, shares, warnings, n)
 
 
@@ -246,6 +250,12 @@ def _top_share(phi: np.ndarray) -> float:
     X = np.asarray(phi, np.float64)
     values = np.linalg.svd(X - X.mean(axis=0), compute_uv=False) ** 2
     return float(values[0] / values.sum())
+
+
+def _spread(phi: np.ndarray) -> float:
+    """Standard deviation of the vectors' lengths, in units of their mean."""
+    lengths = np.linalg.norm(np.asarray(phi, np.float64), axis=1)
+    return float(lengths.std() / lengths.mean()) if lengths.any() else 0.0
 
 
 def _share(phi: np.ndarray, feature: np.ndarray) -> float:
