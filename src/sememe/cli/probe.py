@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         report.save(options.out)
     if options.json:
-        print_json(report.figures | {"warnings": list(report.warnings)})
+        print_json({**report.figures, "warnings": list(report.warnings)})
         return 0
     facts = [*report.facts, *([("written to", str(options.out))] if options.out is not None else [])]
     print_facts(facts)

@@ -20,10 +20,11 @@ def make_mlp(n_bits: int, widths: Sequence[int], n_features: int, dropout: float
 
     Its places are the hidden layers after their activations, `layer 1` and on; `head` maps the last one to logits.
     """
-    torch = require("torch", "models")
-    nn = torch.nn
+    require("torch", "models")
+    import torch
+    from torch import nn
 
-    class MLP(nn.Module):  # type: ignore[misc]
+    class MLP(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             sizes = zip((n_bits, *widths), widths, strict=False)
@@ -59,11 +60,13 @@ def make_decoder(
     - `answers`: the mean of the normalised last states from which answers are read, each of which holds its own;
     - `inputs below`: the mean of the tokens' states below the last block, which all answers can look at.
     """
-    torch = require("torch", "models")
-    nn = torch.nn
+    require("torch", "models")
+    import torch
+    from torch import nn
+
     n_places = length + n_features
 
-    class Decoder(nn.Module):  # type: ignore[misc]
+    class Decoder(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.tokens = nn.Embedding(vocabulary + 3, width)  # behind them the separator, "no" and "yes"
@@ -104,11 +107,13 @@ def make_transformer(
 
     Its place is `encoder`, the mean of the encoder's normalised last states: all that the decoder knows of the input.
     """
-    torch = require("torch", "models")
-    nn = torch.nn
+    require("torch", "models")
+    import torch
+    from torch import nn
+
     options = _options(dropout)
 
-    class Transformer(nn.Module):  # type: ignore[misc]
+    class Transformer(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.tokens = nn.Embedding(vocabulary, width)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def _parity(x: np.ndarray) -> np.ndarray:
     return found
 
 
-BIT_KINDS: Mapping[str, tuple[int, Callable[[np.ndarray], np.ndarray]]] = {
+BIT_KINDS: Mapping[str, tuple[int, Callable[[np.ndarray], Any]]] = {
     "linear": (1, lambda x: x[:, 0]),
     "and": (2, lambda x: x.all(axis=1)),
     "or": (2, lambda x: x.any(axis=1)),
@@ -107,7 +108,7 @@ def make_boolean(
         values = function(patterns).astype(bool)
         for value in (0, 1):
             rows, fitting = np.flatnonzero(F[:, column] == value), patterns[values == bool(value)]
-            X[np.ix_(rows, list(places[name]))] = fitting[rng.integers(0, len(fitting), len(rows))]
+            X[np.ix_(rows, np.asarray(places[name]))] = fitting[rng.integers(0, len(fitting), len(rows))]
     return FeatureTask(X.astype(np.float32), F, tuple(wanted), tuple(wanted.values()), places)
 
 
