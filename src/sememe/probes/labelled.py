@@ -123,8 +123,9 @@ def as_feature(name: str, values: Sequence[Any]) -> Feature:
     levels = sorted(set(spelled))
     if len(levels) < 2:
         raise InputError("is always the same", where=f"feature {name!r}", hint="Leave it out with --columns")
-    if {level.lower() for level in levels} <= {*_YES, *_NO} and len(levels) == 2:
-        labels = np.array([int(value.lower() in _YES) for value in spelled])
+    is_yes = np.array([value.lower() in _YES for value in spelled])
+    if {value.lower() for value in spelled} <= {*_YES, *_NO} and 0 < is_yes.sum() < len(spelled):
+        labels = is_yes.astype(int)
         return Feature(name, "binary", labels, labels[:, None].astype(np.float64), 2)
     numbers = _numbers(spelled)
     if numbers is not None and len(levels) > 2:

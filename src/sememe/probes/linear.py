@@ -76,7 +76,7 @@ class LinearClassifier:
         return classes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class LinearProbe:
     """How well a label is decoded.
 
@@ -133,7 +133,7 @@ def linear_probe(
         raise InputError("a row is fitted on and measured on", where="linear_probe")
     classes, labels = np.unique(np.asarray(y), return_inverse=True)
     if len(np.unique(labels[fit])) < 2:
-        raise InputError(f"always {classes[labels[fit][0]]!r} in the fitting half", where="linear_probe")
+        raise InputError(f"always '{classes[labels[fit][0]]}' in the fitting half", where="linear_probe")
     X = np.asarray(X, np.float64)
     rng = np.random.default_rng([random_state, 17])
     strength = _choose_strength(X[fit], labels[fit], len(classes), rng)
