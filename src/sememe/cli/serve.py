@@ -15,7 +15,9 @@ def parser() -> argparse.ArgumentParser:
         "sememe serve my.index --port 8765",
     )
     parser.add_argument(
-        "index", type=Path, help="the folder of an index, a study of many sites, a circuit, a feed of papers, or a trained encoder"
+        "index",
+        type=Path,
+        help="the folder of an index, a study of many sites, a circuit, a feed of papers, or a trained encoder",
     )
     parser.add_argument("--atoms", type=Path, help="the folder of the atoms (default: inside the index)")
     parser.add_argument("--host", default="127.0.0.1", help="another address needs --token (default 127.0.0.1)")
