@@ -72,6 +72,14 @@ class TestKeeping:
             store.add(records())
         assert len(store) == 700
 
+    def test_a_paper_is_found_by_its_title_too(self, store):
+        store.add([arxiv(1, title="Towards Atoms: a Study"), arxiv(2)])
+        assert store.paper("towards atoms -- A study").id == "arxiv:2405.00001"
+        assert store.find("Towards Atoms: a Study") == "arxiv:2405.00001"
+        store.mark("Paper number 2", "saved")
+        assert store.marked("saved") == ["arxiv:2405.00002"]
+        assert store.find("Towards Atoms") is None
+
     def test_an_unknown_paper_is_named(self, store):
         with pytest.raises(InputError, match="no such paper"):
             store.paper("arxiv:1234.56789")

@@ -1,9 +1,10 @@
 """Metadata filters as they are typed and as they are given."""
 
+import numpy as np
 import pytest
 
 from sememe.errors import InputError
-from sememe.search.filters import matches, parse_filter
+from sememe.search.filters import allowed_documents, matches, parse_filter
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,20 @@ def test_lists_mean_any_of():
 def test_a_condition_that_is_none_is_refused():
     with pytest.raises(InputError, match="year~2020"):
         parse_filter(["year~2020"])
+
+
+@pytest.mark.parametrize("where", [{"id": ["b", "d", "none"]}, {"id": ("b", "c"), "year": {">": 1}}, {"id": []}])
+def test_documents_that_a_list_of_ids_leaves_out_are_not_read(where):
+    ids, live = ["a", "b", "c", "d"], np.array([True, True, True, False])
+    read = []
+
+    def metadata(ordinals):
+        read.extend(ordinals)
+        return [{"id": ids[ordinal], "year": ordinal} for ordinal in ordinals]
+
+    slow = allowed_documents(where, live, metadata)
+    assert len(read) == 3
+    read.clear()
+    fast = allowed_documents(where, live, metadata, ids)
+    assert fast.tolist() == slow.tolist()
+    assert read == ([1, 2] if "year" in where else [])

@@ -44,6 +44,11 @@ _STOP = frozenset(
 )
 
 
+def says_little(word: str) -> bool:
+    """Whether a word stands in abstracts of all fields, so that it says nothing of what one is about."""
+    return word.casefold() in _STOP
+
+
 @dataclass(frozen=True)
 class Terms:
     """Which term occurs in which text.

@@ -74,7 +74,10 @@ def matches(metadata: Mapping[str, Any], where: Filter) -> bool:
 
 
 def allowed_documents(
-    where: Filter | None, live: np.ndarray, metadata: Callable[[Iterable[int]], Iterable[Mapping[str, Any]]]
+    where: Filter | None,
+    live: np.ndarray,
+    metadata: Callable[[Iterable[int]], Iterable[Mapping[str, Any]]],
+    ids: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Which documents pass the filter; shape (n_documents,), boolean.
 
@@ -82,6 +85,7 @@ def allowed_documents(
         where: the filter; None and an empty one let every document pass.
         live: which documents exist; shape (n_documents,), boolean.
         metadata: from ordinals to the metadata of these documents.
+        ids: the ids by ordinal, if they are at hand: documents that a list of ids leaves out are then not read.
 
     Raises:
         InputError: the filter names a comparison that does not exist.
@@ -91,9 +95,19 @@ def allowed_documents(
         return live
     check_filter(where)
     allowed = np.zeros(len(live), bool)
-    ordinals = np.flatnonzero(live)
-    allowed[ordinals] = [matches(of_document, where) for of_document in metadata(ordinals.tolist())]
+    ordinals, conditions = np.flatnonzero(live).tolist(), dict(where)
+    if ids is not None and _are_texts(conditions.get("id")):
+        wanted = frozenset(conditions.pop("id"))
+        ordinals = [ordinal for ordinal in ordinals if ids[ordinal] in wanted]
+    if conditions:
+        allowed[ordinals] = [matches(of_document, conditions) for of_document in metadata(ordinals)]
+    else:
+        allowed[ordinals] = True
     return allowed
+
+
+def _are_texts(condition: Any) -> bool:
+    return isinstance(condition, (list, tuple, set, frozenset)) and all(isinstance(one, str) for one in condition)
 
 
 def _holds(value: Any, condition: Any) -> bool:

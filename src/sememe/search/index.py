@@ -32,6 +32,7 @@ from sememe.search.tuning import TUNED_STAGES, Tuned, made_stages, tune
 
 if TYPE_CHECKING:
     from sememe.atoms import Atoms, AtomsConfig
+    from sememe.lexical.bm25 import Lexical
     from sememe.search.optimizing import Optimized, Pair
 
 ATOMS = "atoms"
@@ -149,6 +150,11 @@ class Index(BaseIndex[IndexConfig, Encoder]):
         """
         self.document(document_id)
         return self._generation.rows_of(np.asarray([self._by_id()[document_id]]))
+
+    @property
+    def lexical(self) -> Lexical:
+        """The lexical part: BM25 over the documents; its items are their places in `ids`."""
+        return self._parts.lexical()
 
     def text(self, row: int) -> str:
         """What was encoded into a bank row: the title and the window's text."""

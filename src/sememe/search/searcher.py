@@ -119,7 +119,7 @@ class Searcher:
 
     def _ranked(self, queries: Queries, vectors: np.ndarray | None, k: int, request: Request) -> Iterator[Ranked]:
         live, records, mode = self._generation.live, self._generation.records, request.mode
-        allowed = allowed_documents(request.where, live, records.metadata)
+        allowed = allowed_documents(request.where, live, records.metadata, records.ids)
         if vectors is None:
             expansion = request.feedback if isinstance(request.feedback, RM3) else None
             yield from (self._by_words(str(query), allowed, k, expansion) for query in queries)

@@ -190,7 +190,8 @@ class MultiVectorIndex(BaseIndex[MultiVectorConfig, TokenEncoder]):
         return MultiVectorIndex(self.path, manifest, self._generation, self._encoder)
 
     def _searcher(self, where: Filter | None = None) -> Searcher:
-        allowed = allowed_documents(where, self._generation.live, self._generation.records.metadata)
+        records = self._generation.records
+        allowed = allowed_documents(where, self._generation.live, records.metadata, records.ids)
         return Searcher(self._generation, self._parts.lists(), allowed)
 
     def _query(self, query: str | np.ndarray) -> Query:
