@@ -108,6 +108,12 @@ def test_all_that_is_wrong_with_a_file_is_said_at_once(tmp_path):
                  "line 3: an answer begins with the same token as a wrong one"):  # fmt: skip
         assert part in caught.value.message
     assert "line 4" not in caught.value.message
+    path.write_bytes(b'{"positive": "\xff"}')
+    with pytest.raises(InputError, match="not UTF-8"):
+        make_task(str(path), tiny_model(), 10)
+    path.write_text(json.dumps({**LINE, "answer": "s and more"}))
+    with pytest.raises(InputError, match="'s and more' is no token after the prompt"):
+        make_task(str(path), tiny_model(), 10)
     path.write_text("")
     with pytest.raises(InputError, match="no lines"):
         make_task(str(path), tiny_model(), 10)

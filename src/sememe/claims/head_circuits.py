@@ -188,7 +188,7 @@ def code_figures(
         figures[f"{task}: the paper, unique codes, {pairs} pairs: AUC"] = agreement(
             node_scores(part, pairs).positive, reference.truth
         ).auc
-    for name in ("50 codes", "last position"):
+    for name in ("50 codes", "50 codes, last position"):
         if name in arrays:
             figures[f"{task}: the paper, unique codes, {name}: AUC"] = agreement(
                 node_scores(arrays[name], n).positive, reference.truth
@@ -221,7 +221,7 @@ def _codes(
         fewer = PublishedConfig(n_train=size.n_train, n_latents=50)
         arrays["50 codes"] = score_outputs(outputs, size.pairs, fewer, seed).codes
         last = head_outputs(lm, prompts, "last").outputs
-        arrays["last position"] = score_outputs(last, size.pairs, config, seed).codes
+        arrays["50 codes, last position"] = score_outputs(last, size.pairs, fewer, seed).codes
     return arrays, {"cpu_seconds": read + found.cpu_seconds, "silent": found.silent}
 
 
