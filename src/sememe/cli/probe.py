@@ -95,7 +95,8 @@ def _add_bench(actions: Any) -> None:
     bench.add_argument("--features", default=default, help=f"NAME=KIND,... (default {default})")
     bench.add_argument("--prevalence", default="", help="NAME=SHARE,...: the part of the inputs whose answer is known")
     bench.add_argument("--outputs", default="", help="NAME,...: the order in which a transformer answers")
-    bench.add_argument("--widths", default="", help="hidden layers of the MLP (default 256,128,64,64)")
+    widths = ",".join(map(str, BenchConfig().widths))
+    bench.add_argument("--widths", default=widths, help=f"hidden layers of the MLP (default {widths})")
     bench.add_argument("--seeds", type=int, default=3, help="networks (default 3)")
     bench.add_argument("--measure", default="", help="NAME,... (default all): r2, pca, rsa, units, probe, atoms, ...")
     add_fields(bench, BenchConfig, leave_out=_MAPPINGS)
@@ -183,9 +184,8 @@ def _bench(options: argparse.Namespace) -> ProbeReport:
         "features": _pairs_of(options.features, "--features"),
         "prevalence": {name: _number(share) for name, share in _pairs_of(options.prevalence, "--prevalence").items()},
         "outputs": tuple(_listed(options.outputs)),
+        "widths": tuple(int(_number(width)) for width in _listed(options.widths)),
     }
-    if options.widths:
-        mappings["widths"] = tuple(int(_number(width)) for width in _listed(options.widths))
     config = read_fields(options, BenchConfig, **mappings)
     return bench_report(config, options.seeds, _listed(options.measure) or tuple(MEASURES))
 
