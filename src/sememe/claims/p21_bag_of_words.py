@@ -232,8 +232,8 @@ CLAIM = Claim(
     paper="CLIP ViT-B/32, images and captions: Relation 59%, Attribution 62%, COCO-Order 46% (chance 20%); the paper "
     "has no figures for encoders of texts",
     protocol="Converse: 'the a R the b' against 'the b R' the a', which says the same, and 'the b R the a', 12 "
-    "relations, 20 nouns, 1,200 cases. Attribute: 'a red cube and a blue ball' against both ways to say it, 8 colours, 8 "
-    "objects, 800 cases. Sensitivity and order: 500 captions, the paper's four perturbations, words tagged by "
+    "relations, 20 nouns, 1,200 cases. Attribute: 'a red cube and a blue ball' against both ways to say it, 8 colours, "
+    "8 objects, 800 cases. Sensitivity and order: 500 captions, the paper's four perturbations, words tagged by "
     "Sememe's word lists, options as the paper prepares them; order asks with another caption of the same image. "
     "Captions: at most 300 SugarCrepe pairs of each kind whose image has another caption, which asks (images are "
     "not used). Perturbations that change nothing are left out, ties within 1e-5 count one half. Another draw of "
