@@ -113,7 +113,12 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", help="site or sites of a language model, such as 'layers.*.residual'")
-    parser.add_argument("--tokens", choices=("mean", "last"), default="mean", help="of a text (default mean)")
+    parser.add_argument(
+        "--tokens",
+        choices=("mean", "last"),
+        default="mean",
+        help="the last of a text, or the mean of all but the first (default)",
+    )
     parser.add_argument("--max-tokens", type=int, help="cut longer texts; of language models")
     parser.add_argument("--device", help="a torch device (default: the GPU when there is one)")
 
