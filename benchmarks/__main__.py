@@ -21,6 +21,7 @@ NAMES = (
     "scale",
     "milvus",
     "training",
+    "papers_import",
     "papers",
 )
 PACKAGES = (
@@ -63,15 +64,18 @@ def measure(name: str, threads: int, load: float) -> dict[str, Any]:
     from sememe import artifact, disk
     from sememe.claims.machine import describe_machine, versions
 
-    busy = busy_cores()
+    busy_before = busy_cores()
     found, peak = in_fresh_process(f"benchmarks.{name}:run", threads=threads)
     limits, _ = in_fresh_process("benchmarks.harness:machine_limits", threads=threads)
+    busy_after = busy_cores()
     result = {
         **found,
         "threads": threads,
         "load_before": load,
-        "busy_before": busy,
-        "loaded": max(load, busy) > MAX_LOAD,
+        "busy_before": busy_before,
+        "busy_after": busy_after,
+        # Not the load average: it remembers what ended minutes ago, and forgets what has just begun.
+        "loaded": max(busy_before, busy_after) > MAX_LOAD,
         "limits": limits,
         "peak_memory_mib": peak,
         "machine": describe_machine(),

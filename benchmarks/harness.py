@@ -3,7 +3,7 @@
 - Contestants run A, B, A, B ... after one warm-up each; medians with least and largest are reported.
 - Every benchmark runs in a fresh process with a fixed number of threads; peak memory is that process's own.
 - The machine's limits (memory bandwidth, arithmetic) are measured in the same run, with the same threads.
-- A machine that is busy with something else before a benchmark starts marks its result as `loaded`.
+- A machine that is busy with something else before a benchmark starts or after it ended marks its result as `loaded`.
 
 A benchmark is a module with `run() -> dict`. What it returns is stored as it is; `comparisons`, a list of what
 `comparison` gives, is what tables show.

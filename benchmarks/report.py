@@ -93,7 +93,17 @@ def _conditions(result: Mapping[str, Any]) -> str:
 
 def _others(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """What a benchmark returned beside comparisons, flat."""
-    known = {"comparisons", "machine", "limits", "versions", "threads", "load_before", "busy_before", "loaded"}
+    known = {
+        "comparisons",
+        "machine",
+        "limits",
+        "versions",
+        "threads",
+        "load_before",
+        "busy_before",
+        "busy_after",
+        "loaded",
+    }
     for key, value in result.items():
         if not prefix and key in known | {"peak_memory_mib"}:
             continue

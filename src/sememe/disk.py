@@ -62,6 +62,11 @@ def replace(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: the folder in `SEMEME_CACHE`, or `~/.cache/sememe`."""
+    return Path(os.environ.get("SEMEME_CACHE") or Path.home() / ".cache" / "sememe")
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, durably.
 

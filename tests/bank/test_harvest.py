@@ -111,6 +111,17 @@ def test_one_row_a_document(lm, tmp_path, tokens, skip):
     np.testing.assert_array_equal(bank.positions, 0 if tokens == "mean" else last)
 
 
+def test_a_list_of_documents_will_do(lm, tmp_path):
+    documents = make_documents()
+    with (
+        harvest(lm, documents, SITE, tmp_path / "list") as listed,
+        harvest(lm, corpus_of(documents), SITE, tmp_path / "corpus") as read,
+    ):
+        np.testing.assert_array_equal(listed[:], read[:])
+    with pytest.raises(InputError, match="a Document"):
+        harvest(lm, ["a text"], SITE, tmp_path / "texts")
+
+
 def test_skipping_the_first_token_and_cutting(lm, tmp_path):
     documents = make_documents()
     bank = harvest(lm, corpus_of(documents), SITE, tmp_path / "b", skip_first_token=True, max_tokens=4)

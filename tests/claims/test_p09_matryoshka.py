@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from sememe.claims import nested_text
-from sememe.claims.docstring_pairs import docstring_pairs, file_pairs
 from sememe.claims.nested_digits import nearest_accuracy
 from sememe.claims.nested_text import DIMS, planted_pairs, principal_basis, quality, search_name, text_figures
 from sememe.claims.p09_matryoshka import CLAIM
 from sememe.claims.running import run
 from sememe.errors import InputError
+from sememe.evaluation.docstring_pairs import docstring_pairs, file_pairs
 from sememe.search import adaptive
 
 

@@ -55,7 +55,7 @@ def test_converts_once_and_gives_the_same_model(gguf, loads, tmp_path) -> None:
 
 def test_another_version_of_the_file_is_converted_anew(gguf, loads) -> None:
     first = conversion.converted(gguf)
-    assert first.parent == conversion.cache_folder() / "models"
+    assert first.parent == disk.cache_folder() / "models"
     gguf.write_bytes(b"another version")
     second = conversion.converted(gguf)
     assert first != second
@@ -82,7 +82,7 @@ def test_a_failed_conversion_leaves_nothing(gguf, loads, monkeypatch) -> None:
         gguf.write_bytes(b"version %d" % stop)
         with pytest.raises(ArtifactError, match="cannot be written"):
             conversion.converted(gguf)
-        visible = [path for path in (conversion.cache_folder() / "models").iterdir() if path.name[0] != "."]
+        visible = [path for path in (disk.cache_folder() / "models").iterdir() if path.name[0] != "."]
         assert len(visible) == 1
     points, stop = 0, -1
     LanguageModel.load(gguf)

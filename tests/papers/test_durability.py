@@ -19,6 +19,7 @@ from sememe.errors import ArtifactError, LockedError
 from sememe.papers import Paper, PaperStore, database, store
 
 HERE = Path(__file__).parent
+KILLS = int(os.environ.get("SEMEME_KILLS", "40"))
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +94,8 @@ class TestAnyMoment:
     def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(self, fast_folder, monkeypatch):
         """The child is killed as soon as a number of batches is acknowledged: wherever it is then."""
         monkeypatch.setattr(store, "BATCH", 7)
-        rounds, acknowledged = 40, 0
-        for turn in range(rounds):
+        acknowledged = 0
+        for turn in range(KILLS):
             done, at_least = _import_until_killed(fast_folder, start=turn * 1000, batches=turn % 6 + 1)
             assert done >= at_least
             acknowledged += 7 * done

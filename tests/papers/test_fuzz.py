@@ -1,6 +1,6 @@
 """Broken files of every format: our own errors and nothing else, and soon.
 
-SEMEME_FUZZ says how many inputs of each format are tried (default 150).
+SEMEME_FUZZ says how many inputs of each format are tried (default 60).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sememe.papers import Paper
 from sememe.papers.exporting import EXPORTS, Kept, export
 from sememe.papers.importing import ImportConfig, PaperSource
 
-INPUTS = int(os.environ.get("SEMEME_FUZZ", "150"))
+INPUTS = int(os.environ.get("SEMEME_FUZZ", "60"))
 SEEDS = TestRecognising.SAMPLES
 PIECES = [
     b"{", b"}", b'"', b",", b"@", b"@misc{", b"=", b"\\", b"$", b"%", b"#", b"\n", b"\r\n", b"\0", b"\xff",

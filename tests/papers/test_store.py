@@ -72,6 +72,14 @@ class TestKeeping:
             store.add(records())
         assert len(store) == 700
 
+    def test_a_paper_is_found_by_its_title_too(self, store):
+        store.add([arxiv(1, title="Towards Atoms: a Study"), arxiv(2)])
+        assert store.paper("towards atoms -- A study").id == "arxiv:2405.00001"
+        assert store.find("Towards Atoms: a Study") == "arxiv:2405.00001"
+        store.mark("Paper number 2", "saved")
+        assert store.marked("saved") == ["arxiv:2405.00002"]
+        assert store.find("Towards Atoms") is None
+
     def test_an_unknown_paper_is_named(self, store):
         with pytest.raises(InputError, match="no such paper"):
             store.paper("arxiv:1234.56789")
@@ -81,6 +89,37 @@ class TestKeeping:
         with pytest.raises(InputError, match="not a paper's id"):
             store.add([Paper(id=id, title="A title")])
         assert len(store) == 0
+
+
+class TestPaper:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"title": " "},
+            {"title": "two\nlines"},
+            {"title": "a\x00b"},
+            {"title": "half \ud800"},
+            {"authors": ("a\rb",)},
+            {"keywords": ("a\u2028b",)},
+            {"abstract": "half \ud800"},
+            {"abstract": "a\x00b"},
+            {"url": "javascript:alert(1)"},
+            {"url": "http://"},
+            {"url": "https://a b/"},
+            {"version": 0},
+            {"votes": -1},
+            {"votes": 2**70},
+            {"n_authors": -1},
+        ],
+    )
+    def test_what_no_paper_is(self, fields):
+        with pytest.raises(InputError, match=r"arxiv:2405\.00001: has"):
+            arxiv(1, **fields)
+
+    def test_what_a_paper_may_be(self, store):
+        odd = arxiv(1, title="é 深 \u202e😀 <b> $x$ '; DROP TABLE papers; --", abstract="a\n\nb\t\u202e", votes=0)
+        store.add([odd])
+        assert store.paper(odd.id) == odd
 
 
 class TestVersions:
@@ -192,6 +231,18 @@ class TestOnePaper:
             [arxiv(1, identities=("doi:10.1000/x",)), arxiv(2, title="Paper number 1", identities=("doi:10.1000/x",))]
         )
         assert len(store) == 2
+
+    def test_a_record_does_not_unite_papers_that_differ_in_a_doi(self, store):
+        store.add(
+            [
+                arxiv(1, identities=("doi:10.1000/one",)),
+                Paper(id="acl:2020.acl-main.1", title="Another paper", identities=("doi:10.1000/two",)),
+                arxiv(1, version=2, identities=("acl:2020.acl-main.1",)),
+            ]
+        )
+        assert len(store) == 2
+        assert store.paper("acl:2020.acl-main.1").title == "Another paper"
+        assert store.identities("arxiv:2405.00001") == ["arxiv:2405.00001", "doi:10.1000/one"]
 
     @pytest.mark.parametrize(
         "name", ["2405.00001", "arXiv:2405.00001v3", "https://arxiv.org/abs/2405.00001v2", "10.48550/arXiv.2405.00001"]

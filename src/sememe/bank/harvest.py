@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -14,12 +14,13 @@ import numpy as np
 
 from sememe.bank.bank import Bank
 from sememe.bank.layout import positive
+from sememe.corpus import Corpus
 from sememe.errors import ArtifactError, InputError
 from sememe.journal import JOURNAL
 from sememe.progress import progress
 
 if TYPE_CHECKING:
-    from sememe.corpus import Corpus, Document
+    from sememe.corpus import Document
     from sememe.models import LanguageModel
 
 Tokens = Literal["all", "last", "mean"]
@@ -27,7 +28,7 @@ Tokens = Literal["all", "last", "mean"]
 
 def harvest(
     lm: LanguageModel,
-    corpus: Corpus,
+    corpus: Corpus | Iterable[Document],
     site: str,
     path: str | Path,
     *,
@@ -46,7 +47,7 @@ def harvest(
 
     Args:
         lm: the language model.
-        corpus: the documents; `document.content` is what the model reads.
+        corpus: the documents, held in memory when they are no `Corpus`; `document.content` is what the model reads.
         site: the name of one site, such as `layers.12.residual`.
         path: the bank's folder.
         dtype: how the bank stores numbers: `float32`, `float16` or `int8`.
@@ -84,7 +85,7 @@ def harvest(
 
 def harvest_sites(
     lm: LanguageModel,
-    corpus: Corpus,
+    corpus: Corpus | Iterable[Document],
     paths: Mapping[str, str | Path],
     *,
     dtype: str = "float32",
@@ -115,6 +116,7 @@ def harvest_sites(
         The finished banks by site, open for reading.
 
     """
+    corpus = corpus if isinstance(corpus, Corpus) else Corpus.from_documents(corpus)
     runs = {
         site: _Run(site, tokens, max_tokens, skip_first_token, batch_size, commit_every)
         for site in lm.expand_sites(list(paths))

@@ -28,13 +28,17 @@ CLAIMS = {
     "explained_search": "sememe.claims.explained_search",
     "feed": "sememe.claims.feed",
     "p01_atoms": "sememe.claims.p01_atoms",
+    "p05_sae_circuits": "sememe.claims.p05_sae_circuits",
+    "p06_feature_bias": "sememe.claims.p06_feature_bias",
     "p09_matryoshka": "sememe.claims.p09_matryoshka",
     "p10_dense_retrieval": "sememe.claims.p10_dense_retrieval",
     "p12_bidr": "sememe.claims.p12_bidr",
     "p17_ance_prf": "sememe.claims.p17_ance_prf",
     "p20_binary_codes": "sememe.claims.p20_binary_codes",
+    "p21_bag_of_words": "sememe.claims.p21_bag_of_words",
     "p24_contriever": "sememe.claims.p24_contriever",
     "p25_crisp": "sememe.claims.p25_crisp",
+    "p26_revela": "sememe.claims.p26_revela",
 }
 """Claim id -> the module that holds it as `CLAIM`; imported only when it is asked for."""
 

@@ -60,8 +60,8 @@ def measure(prepared: _Prepared, seed: int) -> dict[str, float]:
 
 
 def _encoded(setting: Setting, source: str, n: int) -> Pairs:
-    from sememe.claims.docstring_pairs import docstring_pairs
     from sememe.claims.vectors import encode_once
+    from sememe.evaluation.docstring_pairs import docstring_pairs
     from sememe.models import Encoder
 
     encoder = Encoder.load("minilm")

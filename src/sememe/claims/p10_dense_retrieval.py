@@ -15,8 +15,8 @@ import numpy as np
 from sememe import disk
 from sememe.bank import Bank
 from sememe.claims.claim import Claim, Condition, Figures, Setting
-from sememe.claims.docstring_pairs import docstring_pairs
 from sememe.corpus import read
+from sememe.evaluation.docstring_pairs import docstring_pairs
 from sememe.models import Encoder
 from sememe.search import Index
 from sememe.search.coarse.inverted import InvertedLists
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sememe.search.evaluation import Evaluation
 
 METRICS = ("ndcg@10", "recall@100", "mrr@10", "map")
-STAGES = ("binary", "ivf", "pq:48", "prefix:128", "funnel:64,128", "itq", "atoms")
+STAGES = ("binary", "ivf", "hnsw", "pq:48", "prefix:128", "funnel:64,128", "itq", "atoms")
 """First stages; what they propose is ranked by exact scores, and all are at their defaults."""
 OTHERS = ("lexical", "hybrid", "exact+average", "exact+rocchio", "lexical+rm3")
 COLLECTIONS = ("cranfield", "cisi", "cacm", "scifact", "cosqa")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,7 +82,7 @@ def cache_folder(given: str | Path | None) -> Path:
     """The folder that claims keep what takes long in: as given, or below the cache folder of Sememe."""
     if given is not None:
         return Path(given)
-    return Path(os.environ.get("SEMEME_CACHE", Path.home() / ".cache" / "sememe")) / "claims"
+    return disk.cache_folder() / "claims"
 
 
 def _by_name(claim: Claim, measured: Sequence[Mapping[str, float]]) -> Figures:

@@ -14,9 +14,11 @@ VERBS = {
     "index": "read documents, encode them, and make them searchable",
     "search": "find documents by meaning, by words or both, and see why",
     "atoms": "learn the atoms of meaning in an index, and look at them",
+    "circuits": "find which attention heads of a language model do a task",
+    "probe": "what a representation favours, ignores, or confuses",
     "train": "train an encoder on your own texts, without labels",
     "papers": "a feed of papers: import, read, search and export them",
-    "serve": "open a local web page on an index",
+    "serve": "open a local web page on an index, a feed, a circuit or a training run",
     "claims": "run a headline result again, against honest baselines",
     "doctor": "what is installed, which models are here, what a job would cost",
 }

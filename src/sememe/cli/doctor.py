@@ -24,6 +24,7 @@ EXTRAS = {
     "parquet": ("pyarrow",),
     "hub": ("datasets",),
     "milvus": ("pymilvus",),
+    "papers": ("arxiv", "bibtexparser", "defusedxml", "rispy"),
 }
 PROBED_DOCUMENTS = 64
 COUNTED_DOCUMENTS = 200_000

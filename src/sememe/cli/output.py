@@ -48,6 +48,11 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
         print(f"{name:<{width}}  {value}")
 
 
+def counted(number: int, what: str) -> str:
+    """A number and a noun, such as `1 paper` and `2 papers`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def size(n_bytes: float) -> str:
     """A number of bytes as people write it."""
     for unit in ("B", "KiB", "MiB", "GiB"):

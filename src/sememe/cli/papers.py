@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 
 from sememe.cli.flags import new_parser
 
@@ -40,8 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name in dict.fromkeys(MODULES.values()):
-        if importlib.util.find_spec(f"sememe.cli.{name}"):
-            importlib.import_module(f"sememe.cli.{name}").add_parsers(actions)
+        importlib.import_module(f"sememe.cli.{name}").add_parsers(actions)
     return parser
 
 

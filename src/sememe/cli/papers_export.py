@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sememe.cli.flags import add_feed_flag, add_json_flag
-from sememe.cli.output import print_json, size
+from sememe.cli.output import counted, print_json, size
 from sememe.cli.papers_selection import add_selection_flags, conditions
 from sememe.errors import InputError
 from sememe.papers.exporting import EXPORTS, export, format_of, kept
@@ -61,7 +61,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"papers": len(papers), "file": str(options.to), "format": form})
     else:
-        print(f"{options.to}: {len(papers):,} papers as {form}, {size(len(text.encode()))}")
+        print(f"{options.to}: {counted(len(papers), 'paper')} as {form}, {size(len(text.encode()))}")
     return 0
 
 
@@ -75,6 +75,6 @@ def _backup(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"papers": n_papers, "file": str(options.file), "bytes": n_bytes})
     else:
-        print(f"{options.file}: {n_papers:,} papers and what you keep with them, {size(n_bytes)}")
+        print(f"{options.file}: {counted(n_papers, 'paper')} and what you keep with them, {size(n_bytes)}")
         print(f"To restore: make an empty feed folder and copy {options.file} to papers.db in it")
     return 0

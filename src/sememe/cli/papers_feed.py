@@ -98,7 +98,8 @@ def _feed(options: argparse.Namespace) -> int:
         return 0
     out = console()
     days = f"{found.since} to {found.until}" if found.since != found.until else str(found.since or "all papers")
-    out.print(f"{days}: {found.total:,} papers; {found.formula}", style="dim")
+    papers = "1 paper" if found.total == 1 else f"{found.total:,} papers"
+    out.print(f"{days}: {papers}; {found.formula}", style="dim")
     for number, entry in enumerate(found.entries, start=options.offset + 1):
         score = "" if found.order == "newest" else f"{entry.score:.2f}"
         print_paper(number, entry.paper, score, entry.reasons, list(entry.marks))

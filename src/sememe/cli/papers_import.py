@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sememe.cli.flags import add_feed_flag, add_fields, add_json_flag, read_fields
-from sememe.cli.output import duration, print_json
+from sememe.cli.output import counted, duration, print_json
 from sememe.papers.folder import feed_folder
 from sememe.papers.importing import ImportConfig, PaperSource
 from sememe.progress import progress
@@ -68,11 +68,11 @@ def _report(store: PaperStore, sources: list[PaperSource], counts: Imported, sec
         return
     print(
         f"{store.folder}: {counts.imported:,} imported, {counts.updated:,} updated, "
-        f"{counts.skipped:,} known already; {len(store):,} papers, {duration(seconds)}"
+        f"{counts.skipped:,} known already; {counted(len(store), 'paper')}, {duration(seconds)}"
     )
     if left_out:
         listed = [skipped for source in sources for skipped in source.skipped]
-        print(f"{left_out:,} records left out:")
+        print(f"{counted(left_out, 'record')} left out:")
         for skipped in listed[:10]:
             print(f"  {skipped.place}: {skipped.reason}")
         if left_out > 10:

@@ -7,7 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from sememe.cli.flags import add_feed_flag, add_json_flag
-from sememe.cli.output import PLAIN_WIDTH, print_facts, print_json, print_table
+from sememe.cli.output import PLAIN_WIDTH, counted, print_facts, print_json, print_table
 from sememe.cli.papers_selection import add_selection_flags, conditions
 from sememe.papers.folder import feed_folder
 
@@ -56,7 +56,7 @@ def people(paper: Paper) -> str:
     if paper.authors:
         return f"{paper.authors[0]} et al." if (paper.author_count or 2) > 2 else " and ".join(paper.authors)
     count = paper.author_count
-    return "" if count is None else f"{count} author{'s' if count != 1 else ''}"
+    return "" if count is None else counted(count, "author")
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -93,7 +93,12 @@ def _show(options: argparse.Namespace) -> int:
 
 def _kept_json(store: PaperStore, paper: Paper) -> dict[str, Any]:
     versions = [
-        {"version": version.paper.version, "title": version.paper.title, "added": version.added.isoformat()}
+        {
+            "version": version.paper.version,
+            "title": version.paper.title,
+            "source": version.paper.source,
+            "added": version.added.isoformat(),
+        }
         for version in store.versions(paper.id)
     ]
     marks = {kind: at.isoformat() for kind, at in store.marks([paper.id])[paper.id].items()}
@@ -124,7 +129,7 @@ def _print_paper(store: PaperStore, paper: Paper) -> None:
     versions = store.versions(paper.id)
     if len(versions) > 1:
         print()
-        rows = [(v.paper.version, v.added.date(), v.paper.title) for v in versions]
-        print_table(["version", "known since", "title"], rows, right=["version"])
+        rows = [(v.paper.version, v.added.date(), v.paper.title, v.paper.source) for v in versions]
+        print_table(["version", "known since", "title", "source"], rows, right=["version"])
     if note := store.note(paper.id):
         print(f"\nnote: {note}")

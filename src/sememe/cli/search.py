@@ -60,7 +60,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--stages", action="store_true", help="show what each stage did")
     evaluation = parser.add_argument_group("evaluation")
     evaluation.add_argument(
-        "--eval", type=Path, metavar="BEIR_DIR", help="queries and judgements; without an index, one is made"
+        "--eval",
+        metavar="BEIR_DIR",
+        help="queries and judgements; without an index, one is made. python:PACKAGE,PACKAGE (or python:stdlib): the "
+        "functions of installed packages, asked for by their docstrings",
     )
     evaluation.add_argument(
         "--compare",

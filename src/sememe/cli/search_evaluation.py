@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 def run_evaluation(options: argparse.Namespace) -> int:
     """Measure pipelines on a test collection and print the table."""
+    from sememe.evaluation.code_search import collection_folder
     from sememe.search.coarse.kinds import split_names
     from sememe.search.evaluation import evaluate, index_for
     from sememe.search.pipeline import default_pipelines
 
-    with index_for(options.eval, folder(options.index, "--eval"), options.encoder) as index:
+    collection = collection_folder(options.eval)
+    with index_for(collection, folder(options.index, "--eval"), options.encoder) as index:
         names = default_pipelines(index) if options.compare is None else split_names(options.compare)
-        report = evaluate(index, options.eval, names, split=options.split, runs=options.runs)
+        report = evaluate(index, collection, names, split=options.split, runs=options.runs)
     if options.json:
         comparisons = {
             name: {metric: {**asdict(c), "p_holm": report.adjusted[name][metric]} for metric, c in of_name.items()}

@@ -57,7 +57,11 @@ def parser() -> argparse.ArgumentParser:
     encoder.add_argument("--nest", metavar="SIZES", help="learn prefixes of these sizes too, such as 32,64,128")
     _add_changes(encoder.add_argument_group("changes to the encoder"))
     encoder.add_argument(
-        "--eval", nargs="+", default=[], metavar="BEIR_DIR", help="measure on test collections too, before and after"
+        "--eval",
+        nargs="+",
+        default=[],
+        metavar="BEIR_DIR",
+        help="measure on test collections too, before and after; python:PACKAGE: on installed code",
     )
     encoder.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     encoder.add_argument("--dry-run", action="store_true", help="only say what it would cost")
@@ -101,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb."""
     if options.what == "feedback":
         return train_feedback.run(options)
+    from sememe.evaluation.code_search import collection_folder
     from sememe.training.encoders import EncoderTraining
     from sememe.training.workers import Workers
 
@@ -110,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
     objective = _objective(options)
     corpus = _corpus(options)
     encoder = _start(options, corpus, tokens=OBJECTIVES[_name(options)].compares_tokens)
-    more = {"collections": options.eval, "resume": options.resume}
+    more = {"collections": [collection_folder(place) for place in options.eval], "resume": options.resume}
     with EncoderTraining(encoder, corpus, objective, options.out, config, **more) as job:
         plan = job.plan()
         if workers.is_first and not options.json:

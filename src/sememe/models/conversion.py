@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import time
 from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
@@ -21,11 +20,6 @@ _WEIGHTS = "model.safetensors"
 _PATIENCE = 300.0
 
 
-def cache_folder() -> Path:
-    """Where converted models are kept: `SEMEME_CACHE`, or `~/.cache/sememe`."""
-    return Path(os.environ.get("SEMEME_CACHE") or Path.home() / ".cache" / "sememe")
-
-
 def converted(gguf: Path) -> Path:
     """The folder with the weights of a GGUF file as float32 safetensors, made when it is not there yet.
 
@@ -38,7 +32,7 @@ def converted(gguf: Path) -> Path:
     """
     with open(gguf, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    target = cache_folder() / "models" / f"{gguf.stem}-{digest[:16]}"
+    target = disk.cache_folder() / "models" / f"{gguf.stem}-{digest[:16]}"
     if (target / _WEIGHTS).is_file():
         return target
     disk.make_folder(target.parent)

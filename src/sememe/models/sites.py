@@ -92,13 +92,7 @@ def find_sites(model: Any) -> dict[str, Site]:
         ModelError: its modules are laid out like those of no family in the table above.
 
     """
-    family = next((family for family in _FAMILIES if _fits(model, family)), None)
-    if family is None:
-        supported = "; ".join(f"{family.name}: {family.layers}.N.{family.heads}" for family in _FAMILIES)
-        raise ModelError(
-            f"no sites are known for {type(model).__name__}",
-            hint=f"Sites are found by module paths; supported are {supported}",
-        )
+    family = _family(model)
     width = int(model.config.hidden_size)
     blocks = _at(model, family.layers)
     sites = [Site("embedding", blocks[0], True, width)]
@@ -108,6 +102,16 @@ def find_sites(model: Any) -> dict[str, Site]:
     if final is not None:
         sites.append(Site("final", final, False, width))
     return {site.name: site for site in sites}
+
+
+def find_blocks(model: Any) -> list[Any]:
+    """The blocks of a causal language model, in order.
+
+    Raises:
+        ModelError: its modules are laid out like those of no family in the table above.
+
+    """
+    return list(_at(model, _family(model).layers))
 
 
 def expand(patterns: str | Sequence[str], sites: Mapping[str, Site]) -> list[str]:
@@ -126,6 +130,17 @@ def expand(patterns: str | Sequence[str], sites: Mapping[str, Site]) -> list[str
             raise _unknown(pattern, sites)
         wanted.update(fitting)
     return [name for name in sites if name in wanted]
+
+
+def _family(model: Any) -> _Family:
+    family = next((family for family in _FAMILIES if _fits(model, family)), None)
+    if family is None:
+        supported = "; ".join(f"{family.name}: {family.layers}.N.{family.heads}" for family in _FAMILIES)
+        raise ModelError(
+            f"no sites are known for {type(model).__name__}",
+            hint=f"Sites are found by module paths; supported are {supported}",
+        )
+    return family
 
 
 def _unknown(name: str, sites: Mapping[str, Site]) -> InputError:

@@ -119,8 +119,8 @@ class _Adding:
 
     def _insert(self, paper: Paper, record: bytes) -> None:
         self._revision = self._last + 1
-        paper = replace(paper, id=self._free_id(paper, record))
-        paper = replace(paper, identities=tuple(name for name in paper.identities if name != paper.id))
+        own = self._free_id(paper, record)
+        paper = replace(paper, id=own, identities=tuple(name for name in paper.identities if name != own))
         cursor = self._do(_INSERT, (*to_row(paper), self._now, self._now, self._revision))
         self._name(int(cursor.lastrowid or 0), paper)
 

@@ -18,6 +18,7 @@ from sememe.papers import schema
 BUSY_SECONDS = 10.0
 """How long a writer waits for another one before it gives up."""
 
+_OUR_FAULTS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError, sqlite3.DataError)
 _RESTORE = "Restore it from a copy that `sememe papers backup` made"
 
 
@@ -109,7 +110,7 @@ class Database:
         """
         disk.make_folder(path.parent)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with self.errors(), disk.reported(path):
+        with self.errors(path), disk.reported(path):
             try:
                 _create(temporary)
                 self._copy_to(temporary)
@@ -137,28 +138,14 @@ class Database:
             self._open.clear()
 
     @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turn SQLite's errors into ours."""
+    def errors(self, path: Path | None = None) -> Iterator[None]:
+        """Turn SQLite's errors into ours, about `path` or the store's own file."""
         try:
             yield
+        except _OUR_FAULTS:
+            raise
         except sqlite3.Error as error:
-            raise self._named(error) from error
-
-    def _named(self, error: sqlite3.Error) -> ArtifactError:
-        # An extended code, such as SQLITE_BUSY_SNAPSHOT, has the plain one in its low byte.
-        code, text, where = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF, str(error), str(self.path)
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            hint = "Wait until it has finished, or stop it, then run this again; nothing was changed"
-            return LockedError("database is locked: another process is writing to it", where=where, hint=hint)
-        if code == sqlite3.SQLITE_FULL:
-            hint = "Free some space, then run this again; what was imported before is kept"
-            return ArtifactError("cannot be written: the disk is full", where=where, hint=hint)
-        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-            hint = "Check the free space, the disk and the permissions, then run this again"
-            return ArtifactError(f"cannot be read or written ({text})", where=where, hint=hint)
-        if code == sqlite3.SQLITE_NOTADB:
-            return ArtifactError("is not a store of papers, or its beginning is damaged", where=where, hint=_RESTORE)
-        return ArtifactError(f"is damaged ({text})", where=where, hint=_RESTORE)
+            raise _named(error, str(path or self.path)) from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -208,6 +195,24 @@ class Database:
                 hint="Install a newer Sememe",
             )
         return version
+
+
+def _named(error: sqlite3.Error, where: str) -> ArtifactError:
+    """SQLite's error as ours."""
+    # An extended code, such as SQLITE_BUSY_SNAPSHOT, has the plain one in its low byte.
+    code, text = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF, str(error)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        hint = "Wait until it has finished, or stop it, then run this again; nothing was changed"
+        return LockedError("database is locked: another process is writing to it", where=where, hint=hint)
+    if code == sqlite3.SQLITE_FULL:
+        hint = "Free some space, then run this again; what was imported before is kept"
+        return ArtifactError("cannot be written: the disk is full", where=where, hint=hint)
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        hint = "Check the free space, the disk and the permissions, then run this again"
+        return ArtifactError(f"cannot be read or written ({text})", where=where, hint=hint)
+    if code == sqlite3.SQLITE_NOTADB:
+        return ArtifactError("is not a store of papers, or its beginning is damaged", where=where, hint=_RESTORE)
+    return ArtifactError(f"is damaged ({text})", where=where, hint=_RESTORE)
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from sememe.errors import InputError
 from sememe.papers.paper import Paper
@@ -47,6 +48,7 @@ _PAGES = {
     "openreview": "https://openreview.net/forum?id=",
 }
 
+_NOT_LETTERS = re.compile(r"[\W_]+")
 _TEX_COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 # fmt: off
 _COMMON_TITLES = frozenset({
@@ -105,6 +107,7 @@ def kind_of(identity: str) -> str:
     return identity.partition(":")[0]
 
 
+@lru_cache(maxsize=4096)  # a record's title is asked for several times in a row
 def normalised_title(title: str) -> str:
     r"""The letters and digits of a title, without case, accents and TeX: what stays the same between two sources.
 
@@ -112,7 +115,7 @@ def normalised_title(title: str) -> str:
     """
     spelt = _TEX_COMMAND.sub(_symbol, title)
     folded = unicodedata.normalize("NFKD", spelt).casefold()
-    letters = "".join(character for character in folded if character.isalnum())
+    letters = _NOT_LETTERS.sub("", folded)
     return letters or " ".join(title.casefold().split())
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from sememe.papers.identity import known_identities, ranked
 from sememe.papers.paper import Paper
+from sememe.papers.rows import FIELDS, to_row
 
 INDEXED = ("title", "abstract", "authors", "date", "venue", "categories", "keywords")
 """What a search reads: a change of these must reach the index."""
@@ -52,8 +53,8 @@ def differs(one: Paper, other: Paper, fields: tuple[str, ...]) -> bool:
 
 def digest(paper: Paper) -> bytes:
     """A hash of what a record says, wherever it was read: 16 bytes of BLAKE2b."""
-    said = asdict(replace(paper, source=""))
-    text = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    said = [value for name, value in zip(FIELDS, to_row(paper), strict=True) if name != "source"]
+    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from sememe.errors import InputError
 
+MAX_COUNT = 1 << 40
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
 
 
@@ -79,12 +81,14 @@ class Paper:
         if not self.title.strip():
             return "has no title"
         lines = (self.id, self.title, self.venue, self.url, self.source, *self.authors, *self.categories)
-        if any(_CONTROL.search(text) for text in (*lines, *self.keywords, *self.identities)):
+        if _CONTROL.search(" ".join((*lines, *self.keywords, *self.identities))):
             return "has a line break or another control character where one line of text is expected"
         if self.url and not is_address(self.url):
             return f"has an address that is not http or https: {self.url[:80]}"
-        if self.version < 1:
-            return f"has version {self.version}, which is below 1"
-        if min(self.n_authors or 0, self.votes or 0) < 0:
-            return "has a negative number of authors or votes"
+        if _NO_TEXT.search(self.abstract):
+            return "has an abstract with a character that no text may hold"
+        if self.version < 1 or not all(
+            0 <= n <= MAX_COUNT for n in (self.version, self.n_authors or 0, self.votes or 0)
+        ):
+            return "has a version, or a number of authors or votes, that cannot be"
         return ""

@@ -20,7 +20,7 @@ from sememe.errors import InputError
 from sememe.papers import adding, interests, marking, subscriptions
 from sememe.papers.adding import Imported
 from sememe.papers.database import Database
-from sememe.papers.identity import known_identities, parse_identity
+from sememe.papers.identity import known_identities, parse_identity, title_identity
 from sememe.papers.interests import Interest
 from sememe.papers.merging import from_json
 from sememe.papers.paper import Paper
@@ -116,7 +116,7 @@ class PaperStore:
             return int(connection.execute("SELECT count(*) FROM papers").fetchone()[0])
 
     def paper(self, id: str) -> Paper:
-        """The paper that is known by an id, an identity or an address.
+        """The paper that is known by an id, an identity, an address or its whole title.
 
         Raises:
             InputError: there is none.
@@ -138,10 +138,9 @@ class PaperStore:
         return [found[numbers[name]] for name in asked]
 
     def find(self, text: str) -> str | None:
-        """The id of the paper that is known by an id, an identity or an address; None when there is none."""
+        """The id of the paper that is known by an id, an identity, an address or its title; None when there is none."""
         with self._database.reading() as connection:
-            names = {text, parse_identity(text) or text}
-            numbers = numbers_of(connection, names)
+            numbers = numbers_of(connection, {text, _identity(text)})
             return next((paper.id for paper in read_papers(connection, numbers.values()).values()), None)
 
     def select(
@@ -456,11 +455,14 @@ def _require(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, in
     numbers = numbers_of(connection, asked)
     for name in asked:
         if name not in numbers:
-            # An address, or an id as another tool writes it, such as arXiv:2405.12522v2.
-            identity = parse_identity(name) or name
-            found = numbers_of(connection, [identity])
-            if identity in found:
-                numbers[name] = found[identity]
+            found = numbers_of(connection, [_identity(name)])
+            if found:
+                [numbers[name]] = found.values()
         if name not in numbers:
             raise InputError(f"there is no such paper: {name[:80]}", hint="Look it up with: sememe papers list")
     return {name: numbers[name] for name in asked}
+
+
+def _identity(text: str) -> str:
+    """What an address, an id as another tool writes it, such as arXiv:2405.12522v2, or a title stands for."""
+    return parse_identity(text) or title_identity(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import resource
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sememe import disk
 from sememe.corpus import read
 from sememe.errors import InputError
 from sememe.evaluation.collection import read_collection
@@ -132,8 +132,8 @@ def index_for(collection: Path, path: Path | None, encoder_name: str) -> Index |
     corpus = read(collection)
     encoder = Encoder.load(encoder_name)
     key = hashlib.sha256(f"{collection.resolve()}\n{encoder.fingerprint}".encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("SEMEME_CACHE", Path.home() / ".cache" / "sememe"))
-    return Index.build(corpus, encoder, cache / "evaluation" / f"{collection.resolve().name}-{key}.index", resume=True)
+    made = disk.cache_folder() / "evaluation"
+    return Index.build(corpus, encoder, made / f"{collection.resolve().name}-{key}.index", resume=True)
 
 
 def _cost(name: str, ranker: Ranker, queries: Sequence[str]) -> dict[str, float]:

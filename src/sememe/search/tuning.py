@@ -21,6 +21,7 @@ TUNED_STAGES = (
     "pq:48",
     "pq:24",
     "ivf",
+    "hnsw",
     "prefix:64",
     "prefix:128",
     "prefix:256",

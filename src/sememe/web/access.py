@@ -19,7 +19,8 @@ from sememe.web.hosts import is_loopback
 from sememe.web.rendering import Renderer
 
 MIN_TOKEN_LENGTH = 16
-_OPEN = re.compile(r"/(login|healthz|static/[^/]*)")
+# The link in an e-mail carries its own proof, and mail programs send it without a visit.
+_OPEN = re.compile(r"/(login|healthz|unsubscribe|static/[^/]*)")
 _LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 
@@ -41,6 +42,11 @@ def check_exposure(host: str, token: str | None) -> None:
             where="--host",
             hint=f"Add --token with at least {MIN_TOKEN_LENGTH} characters, or leave --host out",
         )
+
+
+def local_path(text: str) -> str:
+    """`text` if it is an address on this server, else that of the first page: no form may lead to another site."""
+    return text if _LOCAL_PATH.fullmatch(text) else "/"
 
 
 class Access:
@@ -90,7 +96,7 @@ class Access:
             return self.form(onward=onward, status=403)
         if not hmac.compare_digest(fields.get("token", "").encode(), self._token):
             return self.form(onward=onward, status=403, wrong=True)
-        response = RedirectResponse(onward if _LOCAL_PATH.fullmatch(onward) else "/", 303)
+        response = RedirectResponse(local_path(onward), 303)
         response.set_cookie(self._cookie, self._pass, httponly=True, samesite="strict")
         return response
 

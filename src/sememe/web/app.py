@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -12,18 +13,28 @@ from starlette.responses import Response
 import sememe
 from sememe.atoms import Atoms
 from sememe.atoms.study import Study
+from sememe.circuits.circuit import Circuit
 from sememe.errors import SememeError
 from sememe.search import Index
 from sememe.web.access import Access, check_exposure
 from sememe.web.api import api_routes
+from sememe.web.circuit_pages import circuit_routes
 from sememe.web.collection import Collection
 from sememe.web.failures import FailurePages
+from sememe.web.form_keys import FormKeys
 from sememe.web.guard import Guard
 from sememe.web.hosts import Hosts
 from sememe.web.pages import page_routes
+from sememe.web.papers_changes import change_routes
+from sememe.web.papers_desk import PapersDesk
+from sememe.web.papers_feeds import feed_routes
+from sememe.web.papers_map import map_routes
+from sememe.web.papers_pages import paper_routes, shared_names
+from sememe.web.papers_settings import setting_routes
 from sememe.web.rendering import Renderer
 from sememe.web.static_files import StaticFiles
 from sememe.web.study_pages import study_routes
+from sememe.web.training_pages import training_routes
 
 
 def create_app(
@@ -65,6 +76,52 @@ def create_study_app(study: Study, *, token: str | None = None, host: str = "127
     check_exposure(host, token)
     renderer = Renderer(navigation=[("/", "Model")], version=sememe.__version__)
     return _assemble(renderer, study_routes(study, renderer), address=(host, port, token))
+
+
+def create_training_app(path: Path, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765) -> FastAPI:
+    """The page of a training run, as an ASGI application; `path` as `TrainingRun.read`, the rest as `create_app`.
+
+    Raises:
+        InputError: the address needs a token, or the token is too short.
+    """
+    check_exposure(host, token)
+    renderer = Renderer(navigation=[("/", "Training")], version=sememe.__version__)
+    return _assemble(renderer, training_routes(path, renderer), address=(host, port, token))
+
+
+def create_circuit_app(
+    circuit: Circuit, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765
+) -> FastAPI:
+    """The page on a circuit, as an ASGI application; arguments as `create_app`.
+
+    Raises:
+        InputError: the address needs a token, or the token is too short.
+    """
+    check_exposure(host, token)
+    renderer = Renderer(navigation=[("/", "Circuit")], version=sememe.__version__)
+    return _assemble(renderer, circuit_routes(circuit, renderer), address=(host, port, token))
+
+
+def create_papers_app(
+    desk: PapersDesk, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765
+) -> FastAPI:
+    """The pages of a feed folder, as an ASGI application; other arguments as `create_app`.
+
+    Raises:
+        InputError: the address needs a token, or the token is too short.
+    """
+    check_exposure(host, token)
+    keys = FormKeys()
+    renderer = Renderer(version=sememe.__version__, **shared_names())
+    return _assemble(
+        renderer,
+        paper_routes(desk, renderer, keys),
+        setting_routes(desk, renderer, keys),
+        change_routes(desk, renderer, keys),
+        map_routes(desk, renderer),
+        feed_routes(desk),
+        address=(host, port, token),
+    )
 
 
 def _assemble(renderer: Renderer, *routes: APIRouter, address: tuple[str, int, str | None]) -> FastAPI:

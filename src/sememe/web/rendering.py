@@ -30,6 +30,7 @@ class Renderer:
             percent=percent,
             size=size,
             plain=plain,
+            figure=figure,
             url=atom_url,
             document_url=document_url,
         )
@@ -48,6 +49,11 @@ def signed(value: float, decimals: int = 3) -> str:
 def plain(value: float, decimals: int = 3) -> str:
     """A number with a real minus."""
     return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def figure(value: float) -> str:
+    """A number with three significant digits and a real minus: 2.31, −0.0004, 2e−05."""
+    return f"{value:.3g}".replace("-", "−")
 
 
 def number(value: int) -> str:

@@ -6,18 +6,23 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
 from sememe.atoms import Atoms
 from sememe.atoms.study import Study
+from sememe.circuits.circuit import Circuit
 from sememe.errors import InputError
+from sememe.papers.collection import PaperCollection
 from sememe.search import Index
 from sememe.search.manifest import is_multi_vector
+from sememe.training.runs import TrainingRun
 from sememe.web.access import check_exposure
-from sememe.web.app import create_app, create_study_app
+from sememe.web.app import create_app, create_circuit_app, create_papers_app, create_study_app, create_training_app
 from sememe.web.hosts import url_host
+from sememe.web.papers_desk import PapersDesk, is_feed
 from sememe.web.patience import PatientProtocol
 
 MAX_CONNECTIONS = 512
@@ -34,10 +39,11 @@ def serve(
     *,
     announce: Callable[[str], object] | None = None,
 ) -> None:
-    """Serve the page on an index, or on the atoms of a language model, until the process is interrupted.
+    """Serve the page on what was made here, such as an index or a feed of papers, until the process is interrupted.
 
     Args:
-        index_path: the folder of an index, or of a study (`sememe atoms learn MODEL --sites ...`).
+        index_path: the folder of an index, of a study (`sememe atoms learn MODEL --sites ...`), of a circuit
+            (`sememe circuits find ... --out`), of papers, or of an encoder that was or is being trained.
         atoms_path: the folder of atoms; those inside the index when left out, none if there are none.
         host: the address to listen on. One that other machines can reach needs a token.
         port: 0 chooses a free one.
@@ -52,14 +58,28 @@ def serve(
     listener = _listen(host, port)
     with listener, ExitStack() as stack:
         real_port = listener.getsockname()[1]
-        if Index.is_index(index_path) or is_multi_vector(index_path) or not Path(index_path).is_dir():
-            index = stack.enter_context(Index.open(index_path))
-            app = create_app(index, _load_atoms(index, atoms_path), token=token, host=host, port=real_port)
-        else:
-            app = create_study_app(Study.open(index_path), token=token, host=host, port=real_port)
+        app = _opened(Path(index_path), atoms_path, stack, token=token, host=host, port=real_port)
         if announce is not None:
             announce(f"http://{url_host(host)}:{real_port}/")
         uvicorn.Server(server_config(app)).run(sockets=[listener])
+
+
+def _opened(path: Path, atoms_path: str | Path | None, stack: ExitStack, **address: Any) -> FastAPI:
+    """The application on whatever a folder holds; what must be closed afterwards is put on the stack."""
+    if TrainingRun.is_run(path):
+        return create_training_app(path, **address)
+    if is_feed(path):
+        desk = PapersDesk(stack.enter_context(PaperCollection.open(path)))
+        desk.catch_up()
+        desk.warm_up()
+        stack.enter_context(desk.following())
+        return create_papers_app(desk, **address)
+    if Circuit.is_circuit(path):
+        return create_circuit_app(Circuit.load(path), **address)
+    if Index.is_index(path) or is_multi_vector(path) or not path.is_dir():
+        index = stack.enter_context(Index.open(path))
+        return create_app(index, _load_atoms(index, atoms_path), **address)
+    return create_study_app(Study.open(path), **address)
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:

@@ -10,12 +10,11 @@ from typing import Any
 from sememe.corpus.entries import BadRecordError
 from sememe.errors import InputError
 from sememe.papers.identity import address_of, arxiv_version, best_identity, parse_identity, ranked
-from sememe.papers.paper import Paper, is_address, one_line
+from sememe.papers.paper import MAX_COUNT, Paper, is_address, one_line
 
 MAX_TITLE = 2_000
 MAX_ABSTRACT = 1 << 20
 MAX_NAMES = 20_000
-MAX_COUNT = 1 << 40
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NUMERIC_DAY = re.compile(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?(?:[T /].*)?")
 _WRITTEN_DAY = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sememe.bank import Bank
 from sememe.errors import InputError
 from sememe.search.coarse.funnel import Funnel
+from sememe.search.coarse.graph import Graph
 from sememe.search.coarse.inverted import InvertedLists
 from sememe.search.coarse.itq import IterativeQuantization
 from sememe.search.coarse.postings import AtomPostings
@@ -21,6 +22,7 @@ CODES: dict[str, type[Coarse]] = {
     "binary": RaBitQ,
     "pq": ProductCodes,
     "ivf": InvertedLists,
+    "hnsw": Graph,
     "prefix": Prefix,
     "funnel": Funnel,
     "atoms": AtomPostings,
@@ -34,8 +36,8 @@ LEARNED = "learned"
 WITHOUT_CODES = ("auto", "exact", "lexical", LEARNED)
 """Names that take no number and cannot be learned by `fit_stage`."""
 COARSE_HELP = (
-    "auto, exact, lexical, binary, pq:BYTES, ivf:CELLS, prefix:DIMENSIONS, funnel:DIMENSIONS,DIMENSIONS, atoms:ATOMS, "
-    "sign, lsh:BITS, itq:BITS"
+    "auto, exact, lexical, binary, pq:BYTES, ivf:CELLS, hnsw:LINKS, prefix:DIMENSIONS, funnel:DIMENSIONS,DIMENSIONS, "
+    "atoms:ATOMS, sign, lsh:BITS, itq:BITS"
 )
 
 

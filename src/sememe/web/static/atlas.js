@@ -8,7 +8,7 @@ const count = document.querySelector(".atlas-find output");
 const { width: WIDTH, height: HEIGHT } = svg.viewBox.baseVal;
 const MARGIN = Number(svg.dataset.margin);
 const MOST_ZOOM = 24;
-const NAME = { height: 17, character: 6.6, room: 11_000, most: 70 }; // in pixels of the screen
+const NAME = { height: 17, character: 6.6, room: 11_000, most: Number(svg.dataset.names ?? 70) }; // in pixels of the screen
 
 // The most frequent first: they are drawn last, and named first.
 const dots = [...svg.querySelectorAll(".dots a")].reverse().map((link) => {
@@ -18,7 +18,7 @@ const dots = [...svg.querySelectorAll(".dots a")].reverse().map((link) => {
   path.querySelector("title").remove(); // the tip says it sooner
   link.setAttribute("aria-label", label);
   const share = { x: (x - MARGIN) / (WIDTH - 2 * MARGIN), y: (y - MARGIN) / (HEIGHT - 2 * MARGIN) };
-  return { path, share, x, y, label, name: label.split(", ").slice(0, 2).join(", "), low: label.toLowerCase() };
+  return { path, share, x, y, label, name: link.dataset.name ?? label.split(", ").slice(0, 2).join(", "), low: label.toLowerCase() };
 });
 const byPath = new Map(dots.map((dot) => [dot.path, dot]));
 let world = { width: WIDTH, height: HEIGHT };

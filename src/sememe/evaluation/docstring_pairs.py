@@ -19,10 +19,18 @@ _LEAST_DOCSTRING, _LEAST_BODY = 20, 40  # characters; below, neither says what t
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The first paragraph of a docstring, and the function's body without it, at most 600 characters."""
+    """A docstring and its function.
+
+    Attributes:
+        docstring: its first paragraph, on one line.
+        body: the function's lines behind the docstring, at most 600 characters.
+        signature: the lines before it, from `def` on.
+
+    """
 
     docstring: str
     body: str
+    signature: str
 
 
 def docstring_pairs(n: int, package: str = "stdlib", random_state: int = 0) -> list[Pair]:
@@ -34,18 +42,28 @@ def docstring_pairs(n: int, package: str = "stdlib", random_state: int = 0) -> l
         InputError: there is no such package, or it has fewer pairs.
 
     """
-    found: dict[str, str] = {}
+    pairs = [pair for _, pair in package_pairs(package)]
+    if len(pairs) < n:
+        raise InputError(f"has {len(pairs)} pairs of docstring and function, not {n}", where=package)
+    random.Random(random_state).shuffle(pairs)
+    return pairs[:n]
+
+
+def package_pairs(package: str) -> Iterator[tuple[str, Pair]]:
+    """All pairs of a package with the dotted names of their modules, each docstring and each body once.
+
+    Raises:
+        InputError: there is no such package, or it has no Python source.
+
+    """
+    docstrings: set[str] = set()
     bodies: set[str] = set()
     for module in find_modules(package):
         for pair in file_pairs(module.file):
-            if pair.docstring not in found and pair.body not in bodies:
-                found[pair.docstring] = pair.body
+            if pair.docstring not in docstrings and pair.body not in bodies:
+                docstrings.add(pair.docstring)
                 bodies.add(pair.body)
-    if len(found) < n:
-        raise InputError(f"has {len(found)} pairs of docstring and function, not {n}", where=package)
-    pairs = [Pair(docstring, body) for docstring, body in found.items()]
-    random.Random(random_state).shuffle(pairs)
-    return pairs[:n]
+                yield module.name, pair
 
 
 def file_pairs(file: Path) -> Iterator[Pair]:
@@ -63,7 +81,11 @@ def file_pairs(file: Path) -> Iterator[Pair]:
             docstring = (ast.get_docstring(node) or "").strip().split("\n\n")[0].strip()
             body = _body(node, lines)
             if len(docstring) >= _LEAST_DOCSTRING and len(body) >= _LEAST_BODY:
-                yield Pair(" ".join(docstring.split()), body)
+                yield Pair(" ".join(docstring.split()), body, _signature(node, lines))
+
+
+def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> str:
+    return textwrap.dedent("\n".join(lines[node.lineno - 1 : node.body[0].lineno - 1])).strip()
 
 
 def _body(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> str:

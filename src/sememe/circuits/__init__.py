@@ -1,0 +1,1 @@
+"""Circuits: which attention heads do a job, found from pairs of prompts."""
