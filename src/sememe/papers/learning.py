@@ -84,7 +84,7 @@ def _discriminant(features: Features, plus: np.ndarray, minus: np.ndarray) -> np
 
 
 def _contrast(features: Features, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
-    words = mean_of(features.words[plus]) - features.mean_words
+    words: np.ndarray = mean_of(features.words[plus]) - features.mean_words
     if len(minus):
         words = words - AGAINST * (mean_of(features.words[minus]) - features.mean_words)
     return words
