@@ -423,6 +423,7 @@ def test_subscriptions(client, desk):
         {"address": "nobody"},
         {"address": "a@b\r\nBcc: c@d"},
         {"address": ME, "every": "hourly"},
+        {"address": ME, "interest": "nothing"},
         {"address": ME, "at_most": "0"},
     ):
         assert send(client, "/subscriptions/add", fields).status_code == 400
