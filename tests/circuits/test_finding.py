@@ -141,7 +141,7 @@ def test_a_folder_that_is_no_circuit_is_refused(found, tmp_path):
 
 
 def test_the_text_map_shades_by_share_and_marks_the_circuit():
-    grid = np.array([[0.0, 1.0], [-0.5, 0.1]])
+    grid = np.array([[0.09, 1.0], [-0.5, 0.1]])
     lines = text_map(grid, np.array([[False, True], [False, False]])).split("\n")
     assert lines[0] == "    1  ▒  ·"
     assert lines[1] == "    0    [█]"

@@ -22,22 +22,21 @@ PROMPTS = ["the book and the key", "Yesterday Mary and John visited the market"]
 @pytest.mark.parametrize("family", FAMILIES)
 def test_heads_sum_to_the_attention_output(family):
     lm = tiny_model(family)
-    found = head_outputs(lm, PROMPTS, "all")
+    ids = lm.tokenize(PROMPTS[1]).ids
+    found = head_outputs(lm, [ids], "all").outputs
     sites = find_sites(lm.model)
+    attention = next(iter(lm.activations([ids], "layers.*.attention")))
     for layer in range(lm.n_layers):
-        written = np.concatenate(
-            [record[f"layers.{layer}.attention"] for record in lm.activations(PROMPTS, [f"layers.{layer}.attention"])]
-        )
-        bias = sites[f"layers.{layer}.attention.heads"].module.bias
-        total = found.outputs[:, layer * lm.n_heads : (layer + 1) * lm.n_heads].sum(axis=1)
-        total = total if bias is None else total + bias.detach().numpy()
-        if family in ("bloom", "falcon"):  # their attention adds the residual stream itself, or runs beside the MLP
-            entering = np.concatenate([r["embedding"] for r in lm.activations(PROMPTS, ["embedding"])])
-            if layer == 0 and np.abs(total - written).max() > 1e-4:
-                written = written - entering
-            elif layer:
-                continue
-        assert np.abs(total - written).max() < 1e-4
+        projection = sites[f"layers.{layer}.attention.heads"].module
+        projected = []
+        handle = projection.register_forward_hook(lambda _module, _inputs, out, kept=projected: kept.append(out[0]))
+        lm.next_logits([ids])
+        handle.remove()
+        total = found[:, layer * lm.n_heads : (layer + 1) * lm.n_heads].sum(axis=1)
+        total = total if projection.bias is None else total + projection.bias.detach().numpy()
+        assert np.abs(total - projected[0].detach().numpy().reshape(total.shape)).max() < 1e-4
+        if family != "bloom":  # whose attention adds the residual stream itself
+            assert np.abs(total - attention[f"layers.{layer}.attention"]).max() < 1e-4
 
 
 def test_pooling_is_of_all_positions():

@@ -30,13 +30,20 @@ def test_every_task_and_corruption_has_pairs_of_equal_length(name):
 
 
 def test_the_answer_of_ioi_is_the_one_who_is_named_once():
-    for pair in make_task("ioi", tiny_model(), 40, 0).pairs:
+    for pair in make_task("ioi", tiny_model(), 40, 0, "third-name").pairs:
         io, subject = pair.answer[0].strip(), pair.wrong[0].strip()
-        counts = [text.replace(",", " ").replace(".", " ").split().count for text in (pair.positive, pair.negative)]
+        counts = [_words(text).count for text in (pair.positive, pair.negative)]
         assert (counts[0](io), counts[0](subject)) == (1, 2)
         assert (counts[1](io), counts[1](subject)) == (1, 1)
-    swapped = make_task("ioi", tiny_model(), 40, 0, "swap").pairs
-    assert all(pair.negative.split().count(pair.answer[0].strip()) >= 1 for pair in swapped)
+    for pair in make_task("ioi", tiny_model(), 40, 0).pairs:
+        assert not {pair.answer[0].strip(), pair.wrong[0].strip()} & set(_words(pair.negative))
+    for pair in make_task("ioi", tiny_model(), 40, 0, "swap").pairs:
+        words = _words(pair.negative)
+        assert (words.count(pair.answer[0].strip()), words.count(pair.wrong[0].strip())) == (2, 1)
+
+
+def _words(text):
+    return text.replace(",", " ").replace(".", " ").split()
 
 
 def test_greater_than_knows_later_from_earlier():
@@ -108,6 +115,12 @@ def test_all_that_is_wrong_with_a_file_is_said_at_once(tmp_path):
                  "line 3: an answer begins with the same token as a wrong one"):  # fmt: skip
         assert part in caught.value.message
     assert "line 4" not in caught.value.message
+    path.write_bytes(b'{"positive": "\xff"}')
+    with pytest.raises(InputError, match="not UTF-8"):
+        make_task(str(path), tiny_model(), 10)
+    path.write_text(json.dumps({**LINE, "answer": "s and more"}))
+    with pytest.raises(InputError, match="'s and more' is no token after the prompt"):
+        make_task(str(path), tiny_model(), 10)
     path.write_text("")
     with pytest.raises(InputError, match="no lines"):
         make_task(str(path), tiny_model(), 10)

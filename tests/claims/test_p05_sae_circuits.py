@@ -75,7 +75,7 @@ def test_all_figures_are_finite_and_cover_what_the_conditions_ask(measured):
     for condition in CLAIM.threshold:
         assert condition.holds(figures) in (True, False)
     assert figures["ioi: ours, the patched pairs: AUC"][0] > 0.5
-    for name in ("50 codes", "last position", "4 pairs", "8 pairs"):
+    for name in ("50 codes", "50 codes, last position", "4 pairs", "8 pairs"):
         assert f"ioi: {CODES}, {name}: AUC" in figures
 
 

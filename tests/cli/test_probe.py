@@ -21,7 +21,7 @@ def labels(tmp_path):
     lines = ["id,text,first,topic"]
     for row in range(120):
         words = rng.choice(WORDS, 4)
-        lines.append(f"d{row},{' '.join(words)} w{row},{int(words[0] < 'i')},{rng.choice(['a', 'b'])}")
+        lines.append(f"d{row},{' '.join(words)} w{row},{int('sparse' in words)},{rng.choice(['a', 'b'])}")
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -90,7 +90,7 @@ def test_the_bench_trains_and_audits(capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["bias", "no/such/model", "--features", "LABELS"], "no encoder 'no/such/model'"),
+        (["bias", "no/such/model", "--features", "LABELS"], "no such folder: 'no/such/model'"),
         (["bias", "BANK", "--features", "nowhere.csv"], "there is no such file"),
         (["bias", "BANK", "--features", "LABELS", "--columns", "nothing"], "has no value for 'nothing'"),
         (["similarity", "BANK", "BANK"], "give --texts or --features"),

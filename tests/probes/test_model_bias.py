@@ -114,11 +114,36 @@ def test_a_bank_gives_the_mean_of_each_documents_rows(tmp_path):
         represent(str(tmp_path / "b"), ["x", "q"], ["", ""])
     with pytest.raises(InputError, match="cannot encode"):
         encoder_of(str(tmp_path / "b"))
+    Bank.create(tmp_path / "c", 3, provenance={}).close()
+    with pytest.raises(InputError, match="no ids of documents"):
+        represent(str(tmp_path / "c"), ["x"], [""])
 
 
 def test_a_language_model_without_a_site_is_told_to_name_one():
     with pytest.raises(InputError, match=r"--site"):
         represent("smollm2-135m", ["a"], ["b"])
+
+
+def test_the_first_token_of_a_language_model_is_left_out_of_means(tmp_path):
+    pytest.importorskip("transformers")
+    from tiny_models import byte_pairs, causal_model
+
+    from sememe.models import LanguageModel
+
+    causal_model("llama").save_pretrained(tmp_path / "lm")
+    byte_pairs().save_pretrained(tmp_path / "lm")
+    lm = LanguageModel.load(str(tmp_path / "lm"))
+    texts = ["the cat sat on the mat", "h"]
+    found = represent(str(tmp_path / "lm"), ["a", "b"], texts, "layers.*.residual,embedding")
+    assert [each.site for each in found] == ["embedding", *(f"layers.{n}.residual" for n in range(3))]
+    states = [record["layers.1.residual"] for record in lm.activations(texts, "layers.1.residual")]
+    np.testing.assert_allclose(found[2].X[0], states[0][1:].mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(found[2].X[1], states[1][0], rtol=1e-5)
+    last = represent(str(tmp_path / "lm"), ["a", "b"], texts, "layers.1.residual", tokens="last")[0]
+    np.testing.assert_allclose(last.X[0], states[0][-1], rtol=1e-5)
+    assert encoder_of(str(tmp_path / "lm"), "layers.1.residual")(texts).shape == (2, 32)
+    with pytest.raises(InputError, match="3 sites"):
+        encoder_of(str(tmp_path / "lm"), "layers.*.residual")(texts)
 
 
 def test_reports_are_kept_and_read_again(table, tmp_path):

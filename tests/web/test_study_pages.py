@@ -16,6 +16,7 @@ from sememe.atoms.logit_effects import LogitEffects
 from sememe.atoms.scaling import known_sizes
 from sememe.atoms.study import Study
 from sememe.errors import ArtifactError
+from sememe.probes.report import ProbeReport, Table
 from sememe.web.app import create_study_app
 
 pytest_plugins = ["page_fixtures"]
@@ -75,6 +76,30 @@ def test_the_model_page_shows_every_site_in_order_with_its_figures(client, study
     assert "tiny&lt;model&gt;" in page.text
     assert f"{study.atoms('layers.2.residual').card['r2']:.3f}".replace("-", "−") in page.text
     assert "heat9" in page.text
+
+
+def test_the_model_page_shows_the_reports_of_probes(tmp_path):
+    make_site(tmp_path / "layers.0.residual", labelled=False)
+    client = client_of(create_study_app(Study.open(tmp_path), port=PORT))
+    assert "Probe" not in client.get("/").text
+    table = Table("layers.0.residual", ["feature", "share"], [["<i>topic</i>", "12.5%"]], ["share"])
+    facts, warnings = [("texts", "600 of t.csv")], ["'a' and 'b' are correlated"]
+    report = ProbeReport("bias", "tiny<model>", facts, [table], warnings, {"share": 0.125}, {"a.svg": "<svg/>"})
+    report.save(tmp_path / "probes" / "labels")
+    page = client.get("/").text
+    for text in (
+        "Probe bias: labels",
+        "&lt;i&gt;topic",
+        "12.5%",
+        "600 of t.csv",
+        "are correlated",
+        "tiny&lt;model&gt;",
+    ):
+        assert text in page
+    (tmp_path / "probes" / "labels" / "card.json").write_text("{}")
+    damaged = client.get("/")
+    assert damaged.status_code == 400
+    assert "probes" in damaged.text
 
 
 def test_the_dictionary_page_shows_certificate_and_histograms(client):

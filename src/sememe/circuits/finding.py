@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from sememe.models import LanguageModel
 
 FEW_PAIRS = 50
-ABLE, UNABLE = 0.8, 0.55
+ABLE, STILL = 0.8, 0.25
 METHODS = {
     "reliable": "ours",
-    "attribution": "attribution patching",
+    "attribution": "ours, absolute after the mean",
     "unique": "the paper: unique codes",
     "normalised": "the paper: normalised",
     "z": "normalised against the null",
     "random_projection": "control: random projection",
     "mean_difference": "control: mean difference",
-    "importance": "head importance (HISP)",
+    "importance": "head importance (HISP), same gradients",
 }
 """The kinds of evidence that rank heads, and how they are called in tables."""
 
@@ -197,9 +197,9 @@ def _warnings(task: Task, ours: Reliable, patched: Patched | None) -> list[str]:
             f"the model prefers a right answer on only {ability['positive_right']:.0%} of the positive prompts: "
             "it may have no circuit for this task"
         )
-    if ability["negative_right"] > UNABLE:
+    if ability["negative"] > STILL * ability["positive"]:
         found.append(
-            f"it prefers the same answer on {ability['negative_right']:.0%} of the negative prompts: "
+            f"it still prefers the same answer by {ability['negative']:.2f} nats on the negative prompts: "
             "they may not take the answer's ground away"
         )
     if len(task) < FEW_PAIRS:

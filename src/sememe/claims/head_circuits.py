@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sememe import LanguageModel
 
 PATCHING_SEED = 500
+CORRUPTIONS = {"ioi": "third-name"}
+"""The paper's negatives; elsewhere they are what a task makes by default."""
 OURS_PAIRS = 3
 SUBSETS = (1, 2, 4, 8)
 FAITHFUL_PAIRS = 6
@@ -67,7 +69,7 @@ class Reference:
 
 def patching_reference(lm: LanguageModel, task: str, n: int, work: Path) -> Reference:
     """Patch every head on `n` pairs, once for all seeds and runs, a few pairs at a time."""
-    pairs = make_task(task, lm, n, PATCHING_SEED)
+    pairs = make_task(task, lm, n, PATCHING_SEED, CORRUPTIONS.get(task))
     parts = []
     for start in range(0, n, KEPT_AT_ONCE):
         part = pairs.part(range(start, min(start + KEPT_AT_ONCE, n)))
@@ -116,7 +118,7 @@ def gradient_figures(
 
 
 def _gradients(lm: LanguageModel, task: str, reference: Reference, n: int, seed: int) -> dict[str, float]:
-    pairs = make_task(task, lm, n, seed)
+    pairs = make_task(task, lm, n, seed, CORRUPTIONS.get(task))
     reliable_scores(lm, pairs.part([0]))  # the first pass of a process is slower than all later ones
     started = time.process_time()
     ours = reliable_scores(lm, pairs, ReliableConfig(pairs=OURS_PAIRS))
@@ -153,7 +155,7 @@ def same_pairs_figures(lm: LanguageModel, task: str, reference: Reference, work:
 
 def _same_pairs(lm: LanguageModel, task: str, reference: Reference) -> dict[str, float]:
     n = len(reference.effects)
-    pairs = make_task(task, lm, n, PATCHING_SEED)
+    pairs = make_task(task, lm, n, PATCHING_SEED, CORRUPTIONS.get(task))
     reliable_scores(lm, pairs.part([0]))
     started = time.process_time()
     ours = reliable_scores(lm, pairs, ReliableConfig(pairs=n))
@@ -188,7 +190,7 @@ def code_figures(
         figures[f"{task}: the paper, unique codes, {pairs} pairs: AUC"] = agreement(
             node_scores(part, pairs).positive, reference.truth
         ).auc
-    for name in ("50 codes", "last position"):
+    for name in ("50 codes", "50 codes, last position"):
         if name in arrays:
             figures[f"{task}: the paper, unique codes, {name}: AUC"] = agreement(
                 node_scores(arrays[name], n).positive, reference.truth
@@ -205,7 +207,7 @@ def _codes(
     from sememe.circuits.head_outputs import head_outputs
     from sememe.circuits.scoring import random_projection_codes
 
-    pairs = make_task(task, lm, size.pairs, seed)
+    pairs = make_task(task, lm, size.pairs, seed, CORRUPTIONS.get(task))
     prompts = [*pairs.positive, *pairs.negative]
     config = PublishedConfig(n_train=size.n_train)
     started = time.process_time()
@@ -221,7 +223,7 @@ def _codes(
         fewer = PublishedConfig(n_train=size.n_train, n_latents=50)
         arrays["50 codes"] = score_outputs(outputs, size.pairs, fewer, seed).codes
         last = head_outputs(lm, prompts, "last").outputs
-        arrays["last position"] = score_outputs(last, size.pairs, config, seed).codes
+        arrays["50 codes, last position"] = score_outputs(last, size.pairs, fewer, seed).codes
     return arrays, {"cpu_seconds": read + found.cpu_seconds, "silent": found.silent}
 
 

@@ -95,7 +95,8 @@ def _add_bench(actions: Any) -> None:
     bench.add_argument("--features", default=default, help=f"NAME=KIND,... (default {default})")
     bench.add_argument("--prevalence", default="", help="NAME=SHARE,...: the part of the inputs whose answer is known")
     bench.add_argument("--outputs", default="", help="NAME,...: the order in which a transformer answers")
-    bench.add_argument("--widths", default="", help="hidden layers of the MLP (default 256,128,64,64)")
+    widths = ",".join(map(str, BenchConfig().widths))
+    bench.add_argument("--widths", default=widths, help=f"hidden layers of the MLP (default {widths})")
     bench.add_argument("--seeds", type=int, default=3, help="networks (default 3)")
     bench.add_argument("--measure", default="", help="NAME,... (default all): r2, pca, rsa, units, probe, atoms, ...")
     add_fields(bench, BenchConfig, leave_out=_MAPPINGS)
@@ -112,7 +113,12 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", help="site or sites of a language model, such as 'layers.*.residual'")
-    parser.add_argument("--tokens", choices=("mean", "last"), default="mean", help="of a text (default mean)")
+    parser.add_argument(
+        "--tokens",
+        choices=("mean", "last"),
+        default="mean",
+        help="the last of a text, or the mean of all but the first (default)",
+    )
     parser.add_argument("--max-tokens", type=int, help="cut longer texts; of language models")
     parser.add_argument("--device", help="a torch device (default: the GPU when there is one)")
 
@@ -183,9 +189,8 @@ def _bench(options: argparse.Namespace) -> ProbeReport:
         "features": _pairs_of(options.features, "--features"),
         "prevalence": {name: _number(share) for name, share in _pairs_of(options.prevalence, "--prevalence").items()},
         "outputs": tuple(_listed(options.outputs)),
+        "widths": tuple(int(_number(width)) for width in _listed(options.widths)),
     }
-    if options.widths:
-        mappings["widths"] = tuple(int(_number(width)) for width in _listed(options.widths))
     config = read_fields(options, BenchConfig, **mappings)
     return bench_report(config, options.seeds, _listed(options.measure) or tuple(MEASURES))
 

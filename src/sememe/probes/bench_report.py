@@ -77,11 +77,12 @@ def _share_table(bench: BenchResult, names: Sequence[str]) -> Table:
 
 
 def _audit_table(audits: dict[str, Any], names: Sequence[str]) -> Table:
+    ratio = f"{names[0]} / {names[-1]}"
     rows = [
-        [name, *(f"{np.mean(found.seen[feature]):.3g}" for feature in names), found.verdict]
+        [name, *(f"{np.mean(found.seen[feature]):.3g}" for feature in names), f"{found.ratio:.1f}"]
         for name, found in audits.items()
     ]
-    return Table("what measures see", ["measure", *names, ""], rows, list(names))
+    return Table("what measures see", ["measure", *names, ratio], rows, [*names, ratio])
 
 
 def _tool_table(bench: BenchResult, names: Sequence[str]) -> Table:

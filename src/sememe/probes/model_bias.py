@@ -103,7 +103,7 @@ def model_bias(X: np.ndarray, table: LabelledTexts, *, random_state: int = 0) ->
         probe = linear_probe(X, feature.labels, types, fit, test, random_state=random_state)
         unique = joint - rest
         found.append(_figures(_Halves(X, scores, fit, test, random_state), feature, probe, unique))
-    warnings = (*_correlations(table.features, found), *_notes(found, len(test), X.shape[1]))
+    warnings = (*_correlations(table.features), *_notes(found, len(test), X.shape[1]))
     return ModelBias(found, joint, len(fit), len(test), X.shape[1], warnings)
 
 
@@ -176,7 +176,7 @@ def _refuse_constant(feature: Feature, *parts: np.ndarray) -> None:
             raise InputError("is the same in one half of the texts", where=f"feature {feature.name!r}", hint=hint)
 
 
-def _correlations(features: Sequence[Feature], found: Sequence[FeatureFigures]) -> list[str]:
+def _correlations(features: Sequence[Feature]) -> list[str]:
     """A warning for each pair of features that do not vary independently."""
     said = []
     for a, first in enumerate(features):
@@ -185,9 +185,8 @@ def _correlations(features: Sequence[Feature], found: Sequence[FeatureFigures]) 
             r = np.abs(np.corrcoef(np.hstack([first.matrix, second.matrix]), rowvar=False)[:k, k:]).max()
             if r > CORRELATED + 3 / np.sqrt(len(first.matrix)):
                 said.append(
-                    f"{first.name!r} and {second.name!r} are correlated (|r| {r:.2f}): their shares overlap, and a "
-                    f"probe of one may read the other; alone they explain {found[a].unique:.1%} and "
-                    f"{found[b].unique:.1%}"
+                    f"{first.name!r} and {second.name!r} are correlated (|r| {r:.2f}): their shares overlap (see "
+                    "unique), and a probe of one may read the other"
                 )
     return said
 

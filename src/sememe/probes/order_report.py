@@ -48,6 +48,7 @@ def order_report(
         InputError: no text or pair can be used.
         ModelError: the encoder does not give one finite vector a text.
     """
+    used = Perturber(tagger).tagger  # an unknown one is refused before anything is encoded
     bag = BagOfWords().encode
     cases = {
         "converse": converse_cases(N_CONVERSE, random_state),
@@ -65,7 +66,7 @@ def order_report(
         moved = sensitivity(encode, texts, Perturber(tagger, random_state))
         tables.append(_moved_table(moved))
         figures["sensitivity"] = asdict(moved)
-        facts += [("texts", f"{moved.n:,}, words tagged by {Perturber(tagger).tagger}")]
+        facts += [("texts", f"{moved.n:,}, words tagged by {used}")]
     if pairs:
         found = order_test(encode, pairs, Perturber(tagger, random_state))
         rival = order_test(bag, pairs, Perturber(tagger, random_state))

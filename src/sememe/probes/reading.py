@@ -50,7 +50,7 @@ def represent(
         ids: of the texts.
         texts: the texts.
         sites: names or patterns, separated by commas, of sites of a language model.
-        tokens: `mean` over a text's tokens, or its `last` one; of language models.
+        tokens: `mean` over a text's tokens but the first, or its `last` one; of language models.
         max_tokens: longer texts are cut; of language models.
         device: a torch device.
 
@@ -118,8 +118,18 @@ def _from_language_model(
             states = record[site]
             if not len(states):
                 raise InputError("has no tokens", where=f"text {record.index + 1}", hint="Leave it out")
-            rows[site].append(states[-1] if tokens == "last" else states.mean(axis=0))
+            rows[site].append(states[-1] if tokens == "last" else _mean(states))
     return [Representation(lm.name, site, np.stack(found)) for site, found in rows.items()]
+
+
+def _mean(states: np.ndarray) -> np.ndarray:
+    """The mean of a text's tokens without its first one, if there are others.
+
+    Language models attend to the first token when nothing else fits, and its vector can be a hundred times longer than
+    the others: in a mean it would say little but how many tokens the text has.
+    """
+    mean: np.ndarray = states[1:].mean(axis=0) if len(states) > 1 else states[0]
+    return mean
 
 
 def _from_bank(path: Path, ids: Sequence[str]) -> Representation:
@@ -127,6 +137,9 @@ def _from_bank(path: Path, ids: Sequence[str]) -> Representation:
 
     with Bank.open(path) as bank:
         known = {name: place for place, name in enumerate(bank.document_ids)}
+        if not known:
+            hint = "An index keeps its documents elsewhere: name its encoder instead"
+            raise InputError("holds no ids of documents", where=str(path), hint=hint)
         missing = [name for name in ids if name not in known]
         if missing:
             raise InputError(

@@ -22,7 +22,7 @@ from sememe.probes.tagging import words_of
 
 Encode = Callable[[list[str]], np.ndarray]
 TIE = 1e-5
-LEAST_WORDS = 2
+LEAST_WORDS, N_SWAPS = 2, 2
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def sensitivity(encode: Encode, texts: Sequence[str], perturber: Perturber) -> S
     if len(trues) < 2:
         raise InputError("needs two different texts of two words or more", where="sensitivity")
     options = [_options(text, perturber) for text in trues]
-    swaps = [(text, other) for text in trues for other in perturber.negatives(text)]
+    swaps = [(text, other) for text in trues for other in perturber.negatives(text, most=N_SWAPS)]
     vectors = _Vectors(
         encode, [*trues, *(text for made in options for text in made.values()), *(other for _, other in swaps)]
     )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from sememe.atoms.study import Study
+from sememe.probes.report import PROBES, reports_in
 from sememe.web.listing import page_number
 from sememe.web.rendering import Renderer
 from sememe.web.study_book import N_NEAREST, SORTS, StudyBooks, model_table
@@ -24,7 +25,9 @@ def study_routes(study: Study, renderer: Renderer) -> APIRouter:
 
     @routes.get("/")
     def model() -> Response:
-        return renderer.page("model.html", metrics=metrics, rows=rows, source=source)
+        # Read anew each time: a probe may have been run since.
+        reports = reports_in(study.path / PROBES)
+        return renderer.page("model.html", metrics=metrics, rows=rows, source=source, reports=reports)
 
     @routes.get("/site/{site}")
     def dictionary(site: str) -> Response:

@@ -28,21 +28,24 @@ TEMPLATES = (
     "Everyone knew that {first} and {second} quarrelled at the {place}. Later {subject} sent a {object} to",
     "After the concert {first} and {second} walked past the {place}, where {subject} gave the {object} to",
 )
-CORRUPTIONS = ("third-name", "swap")
+CORRUPTIONS = ("other-names", "third-name", "swap")
 
 
-def ioi(lm: LanguageModel, n: int = 64, seed: int = 0, corruption: str = "third-name") -> Task:
+def ioi(lm: LanguageModel, n: int = 64, seed: int = 0, corruption: str = "other-names") -> Task:
     """Pairs of indirect object identification.
 
-    In a positive prompt the acting person was named before, so the other one is the answer. `third-name`: in the
-    negative prompt nobody is named twice (section 3.6 of the circuits paper); `swap`: the acting person is the other
-    one, which turns the answer round.
+    In a positive prompt the acting person was named before, so the other one is the answer. The negative prompt:
+
+    - `other-names`: three other people, nobody named twice. Neither answer is more likely than the other one.
+    - `third-name`: nobody is named twice, but both answers are still there (section 3.6 of the circuits paper's spec).
+      Whoever acts is rarely the receiver, so a model often prefers the same answer as before.
+    - `swap`: the other person acts, which turns the answer round.
 
     Args:
         lm: the model; names, places and objects are single tokens of it.
         n: how many pairs; both orders of the names are equally frequent.
         seed: of the drawing.
-        corruption: `third-name` or `swap`.
+        corruption: one of these three.
 
     Raises:
         InputError: the model's tokenizer keeps too few of the words whole.
@@ -59,8 +62,10 @@ def ioi(lm: LanguageModel, n: int = 64, seed: int = 0, corruption: str = "third-
         people = [io, subject] if number % 2 else [subject, io]
         if corruption == "swap":
             others, actor = people, io
-        else:
+        elif corruption == "third-name":
             others, actor = [io if name == subject else third for name in people], subject
+        else:
+            *others, actor = rng.sample([name for name in names if name not in people], 3)
         template = TEMPLATES[group]
         pairs.append(
             Pair(

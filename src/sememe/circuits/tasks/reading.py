@@ -31,7 +31,10 @@ def read_task(path: str | Path, lm: LanguageModel) -> Task:
 
     """
     path = Path(path)
-    text = disk.read_file(path).decode("utf-8", "replace")
+    try:
+        text = disk.read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"is not UTF-8 (byte {error.start})", where=str(path), hint="Save it as UTF-8") from None
     pairs, places, problems = [], [], []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():

@@ -165,8 +165,4 @@ def _read(pair: Pair, lm: LanguageModel) -> tuple[tuple[list[int], ...], list[st
 def _first_token(prompt: str, ids: list[int], text: str, lm: LanguageModel) -> int | None:
     """The token that `text` begins with when it follows the prompt; None when it melts into the prompt."""
     whole = lm.tokenize(prompt + text).ids
-    # Some tokenizers end every text with a special token, which must not be taken for the answer.
-    tail = len(ids)
-    while tail and whole[:tail] != ids[:tail]:
-        tail -= 1
-    return whole[tail] if tail == len(ids) and len(whole) > tail else None
+    return whole[len(ids)] if len(whole) > len(ids) and whole[: len(ids)] == ids else None
