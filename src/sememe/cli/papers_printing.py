@@ -9,6 +9,8 @@ from sememe.cli.output import console
 from sememe.cli.papers_look import people
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from sememe.papers.paper import Paper
     from sememe.papers.reasons import Reason
 
@@ -50,22 +52,20 @@ def print_paper(number: int, paper: Paper, score: str, reasons: Sequence[Reason]
     out.print(heading, no_wrap=True, overflow="ellipsis")
     facts = [paper.date.isoformat() if paper.date else "no date", paper.id, people(paper), *marks]
     out.print(Text("     " + "  ".join(filter(None, facts)), style="dim"), no_wrap=True, overflow="ellipsis")
-    if reasons:
-        out.print(_reasons(reasons, out.width - 5))
+    for line in _reasons(reasons, out.width - 5):
+        out.print(Text("     ") + line, no_wrap=True, overflow="ellipsis")
 
 
-def _reasons(reasons: Sequence[Reason], width: int) -> Any:
+def _reasons(reasons: Sequence[Reason], width: int) -> list[Text]:
     """Reasons one after another, as many to a line as fit."""
-    from rich.padding import Padding
     from rich.text import Text
 
-    lines, line = Text(), Text()
+    lines: list[Text] = []
     for reason in reasons:
         piece = Text(f"{reason.weight:+.3f} ", style="green" if reason.weight >= 0 else "red")
-        piece.append(reason.label if reason.atom is None else f"{reason.label} [{reason.atom}]")
-        piece.truncate(width, overflow="ellipsis")
-        if line and line.cell_len + piece.cell_len + 3 > width:
-            lines.append(line).append("\n")
-            line = Text()
-        line.append("   " if line else "").append(piece)
-    return Padding(lines.append(line), (0, 0, 0, 5), expand=False)
+        piece.append(reason.label if reason.atom is None else f"{reason.label} [{reason.atom}]", style="default")
+        if lines and lines[-1].cell_len + piece.cell_len + 3 <= width:
+            lines[-1].append("   ").append(piece)
+        else:
+            lines.append(piece)
+    return lines

@@ -73,6 +73,11 @@ class Features:
         return product
 
     @cached_property
+    def mean_words(self) -> np.ndarray:
+        """The mean of `words` (m,), float64."""
+        return mean_of(self.words)
+
+    @cached_property
     def lengths(self) -> np.ndarray:
         """The lengths of the vectors (n,), float64; 1 where it is zero."""
         lengths = np.linalg.norm(self.vectors.astype(np.float64), axis=1)
@@ -100,6 +105,12 @@ class Features:
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {id: row for row, id in enumerate(self.ids)}
+
+
+def mean_of(words: csr_matrix) -> np.ndarray:
+    """The mean of sparse rows (n, m), which is dense (m,), float64."""
+    mean: np.ndarray = np.asarray(words.mean(axis=0), np.float64).ravel()
+    return mean
 
 
 def weighted_words(lexical: Lexical) -> csr_matrix:

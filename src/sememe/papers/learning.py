@@ -21,13 +21,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sememe.errors import InputError
+from sememe.papers.features import Features, mean_of
 from sememe.papers.reasons import Score
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
     from sememe.atoms import Atoms
-    from sememe.papers.features import Features
 
 ENOUGH_LIKED, ENOUGH_DISLIKED = 5, 3
 """From so many marks on, an interest orders a feed."""
@@ -86,14 +84,9 @@ def _discriminant(features: Features, plus: np.ndarray, minus: np.ndarray) -> np
 
 
 def _contrast(features: Features, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
-    def mean(of: csr_matrix) -> np.ndarray:
-        averages: np.ndarray = np.asarray(of.mean(axis=0), np.float64).ravel()
-        return averages
-
-    usual = mean(features.words)
-    words: np.ndarray = mean(features.words[plus]) - usual
+    words: np.ndarray = mean_of(features.words[plus]) - features.mean_words
     if len(minus):
-        words = words - AGAINST * (mean(features.words[minus]) - usual)
+        words = words - AGAINST * (mean_of(features.words[minus]) - features.mean_words)
     return words
 
 

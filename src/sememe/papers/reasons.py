@@ -122,7 +122,7 @@ def reasons_for(
     language: str = "english",
     n: int = SHOWN,
 ) -> list[Reason]:
-    """The strongest reasons for a paper: atoms, and words as the paper spells them.
+    """The strongest reasons for a paper: atoms, then words as the paper spells them.
 
     Args:
         paper: what is shown.
@@ -141,8 +141,7 @@ def reasons_for(
         if part > 0 and stem in spelled and tells(spelled[stem])
     ]
     n_terms = min(len(from_terms), max(n // 2, n - len(from_atoms)))
-    chosen = from_atoms[: n - n_terms] + from_terms[:n_terms]
-    return sorted(chosen, key=lambda reason: -reason.weight)
+    return from_atoms[: n - n_terms] + from_terms[:n_terms]
 
 
 def atom_label(atoms: Atoms, atom: int) -> str:

@@ -96,7 +96,10 @@ def _maps(circuit: Circuit) -> list[Map]:
     """Ours, and beside it patching where it was run, otherwise the paper's codes."""
     ours = _map(circuit, "reliable", "Our scores", "shade: score; framed: the circuit")
     if "patching" in circuit.evidence:
-        return [ours, _map(circuit, "patching", "Patching", "shade: change of the logit difference")]
+        return [
+            ours,
+            _map(circuit, "patching", "Patching", "shade: change of the logit difference; framed: our circuit"),
+        ]
     return [ours, _map(circuit, "normalised", "The paper’s codes", "shade: share of codes in positives only")]
 
 
