@@ -95,3 +95,15 @@ def test_the_whole_method_keeps_its_parts_consistent(outputs):
     np.testing.assert_array_equal(counts.positive, found.counts.positive)
     assert (found.counts.total <= 12).all()
     assert 0 <= found.silent <= 1
+
+
+def test_a_disjoint_count_leaves_the_training_prompts_out(outputs):
+    config = PublishedConfig(n_latents=12, steps=20, n_train=5, disjoint=True)
+    found = score_outputs(outputs, 6, config, 1)
+    trained = np.random.default_rng(1).permutation(12)[:5]
+    kept = np.setdiff1d(np.arange(12), trained)
+    counts = node_scores(found.codes[kept], int((kept < 6).sum()))
+    np.testing.assert_array_equal(counts.total, found.counts.total)
+    assert (found.counts.total <= node_scores(found.codes, 6).total).all()
+    with pytest.raises(InputError, match="0 of 0 prompts are positive"):
+        score_outputs(outputs, 6, PublishedConfig(n_latents=12, steps=2, n_train=12, disjoint=True))

@@ -93,6 +93,22 @@ def test_explain_says_what_a_head_attends_to(found, capsys):
         assert len(example["tokens"]) == len(example["attention"])
 
 
+def test_a_published_circuit_is_a_second_reference(folder, capsys, monkeypatch):
+    from sememe.circuits import finding
+
+    monkeypatch.setattr(finding, "published_heads", lambda lm, task: ("A. Author (2020)", np.arange(12) < 3))
+    assert main(["circuits", "find", str(folder), "--task", "ioi", *QUICK]) == 0
+    printed = capsys.readouterr().out
+    assert "against A. Author (2020)" in printed
+    assert "precision at 3" in printed
+    assert "\nagainst patching" not in printed
+    arguments = ["circuits", "find", str(folder), "--task", "ioi", "--patching", "--patching-kind", "zero", "--json"]
+    assert main([*arguments, *QUICK]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["published"]["source"] == "A. Author (2020)"
+    assert "patching" in value["heads"][0]["evidence"]
+
+
 def test_a_users_file_is_a_task(folder, tmp_path, capsys):
     names = {"answer": " Mary", "wrong": " John"}
     pairs = [
@@ -141,7 +157,7 @@ def test_a_folder_that_is_no_circuit_is_refused(found, tmp_path):
 
 
 def test_the_text_map_shades_by_share_and_marks_the_circuit():
-    grid = np.array([[0.0, 1.0], [-0.5, 0.1]])
+    grid = np.array([[0.09, 1.0], [-0.5, 0.1]])
     lines = text_map(grid, np.array([[False, True], [False, False]])).split("\n")
     assert lines[0] == "    1  ▒  ·"
     assert lines[1] == "    0    [█]"

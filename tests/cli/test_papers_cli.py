@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import shared_folder
 from sememe.cli import main
 
 PAGE = """Jan 8
@@ -59,8 +58,8 @@ def ids(capsys, *words: str) -> list[str]:
 
 
 class TestImport:
-    def test_the_seed_page(self, feed, capsys):
-        page = str(shared_folder("daily-papers") / "page.txt")
+    def test_the_seed_page(self, feed, capsys, shared):
+        page = str(shared("daily-papers") / "page.txt")
         found = ask(capsys, "import", page)
         assert (found["imported"], found["updated"], found["skipped"]) == (26, 0, 0)
         again = ask(capsys, "import", page)

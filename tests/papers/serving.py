@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ class Asked:
 
 
 @contextmanager
-def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Asked]:
-    """Serve on a free port; `answer` is called for each GET with the handler."""
+def serving(answer: Callable[[BaseHTTPRequestHandler], None], context: ssl.SSLContext | None = None) -> Iterator[Asked]:
+    """Serve on a free port, over TLS with a `context`; `answer` is called for each GET with the handler."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -33,6 +34,9 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Asked]
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if context is not None:
+        # Each connection's own thread shakes hands, so that one that does not holds up no other.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     asked = Asked(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

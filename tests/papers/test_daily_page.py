@@ -6,7 +6,6 @@ import datetime
 
 import pytest
 
-from conftest import shared_folder
 from sememe.errors import InputError
 from sememe.papers import PaperStore
 from sememe.papers.importing import ImportConfig, PaperSource
@@ -112,15 +111,15 @@ def read(tmp_path, text: str, **options):
     return PaperSource(str(file), ImportConfig(**options))
 
 
-def test_the_seed_page_has_exactly_its_26_papers():
-    papers = list(PaperSource(str(shared_folder("daily-papers") / "page.txt")))
+def test_the_seed_page_has_exactly_its_26_papers(shared):
+    papers = list(PaperSource(str(shared("daily-papers") / "page.txt")))
     assert [(p.title, p.n_authors, p.date.isoformat(), p.votes) for p in papers] == SEED
     assert all(len(p.abstract) > 1000 for p in papers)
     assert not any("authors" in p.abstract[-20:] or "Daily Papers" in p.abstract for p in papers)
 
 
-def test_importing_the_seed_page_again_changes_nothing(tmp_path):
-    page = str(shared_folder("daily-papers") / "page.txt")
+def test_importing_the_seed_page_again_changes_nothing(tmp_path, shared):
+    page = str(shared("daily-papers") / "page.txt")
     with PaperStore.open(tmp_path, create=True) as store:
         first, again = store.add(PaperSource(page)), store.add(PaperSource(page))
     assert (first.imported, again.imported, again.updated, again.skipped) == (26, 0, 0, 26)

@@ -84,6 +84,11 @@ def test_weights_of_atoms_that_are_not_there_are_named(collection):
         choose(collection, Subscription(ME, interest="sight"), day=DAY)
 
 
+def test_an_interest_that_is_not_there_is_named(collection):
+    with pytest.raises(InputError, match="no interest 'sihgt'"):
+        choose(collection, Subscription(ME, interest="sihgt"), day=DAY)
+
+
 def test_reasons_in_words():
     reasons = [
         Reason("atom", "speech, voice", 0.5, 3),

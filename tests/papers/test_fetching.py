@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import socket
+import ssl
 import threading
 from contextlib import contextmanager
 
@@ -184,3 +186,73 @@ class TestWhatComesBack:
     def test_an_unknown_name(self):
         with pytest.raises(RemoteError, match="cannot be found"):
             fetching.resolve("name.invalid", 80)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A certificate for example.org, and a file that makes this process trust it."""
+    x509 = pytest.importorskip("cryptography.x509", reason="needs the package cryptography (the pdf extra)")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "example.org")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("example.org")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    file.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return file, context
+
+
+class TestTls:
+    def test_the_certificate_must_be_the_names_though_the_connection_goes_to_a_number(self, authority, monkeypatch):
+        file, context = authority
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        with serving(lambda handler: send(handler, b"secret"), context) as server:
+            network = Network(server.port)
+            assert network.fetch("https://example.org/x") == b"secret"
+            assert (network.connected, server.hosts) == ([(PUBLIC, 443)], ["example.org"])
+            with pytest.raises(RemoteError, match="certificate"):
+                network.fetch("https://other.org/x")
+            assert len(server.paths) == 1
+
+    def test_a_certificate_that_nobody_vouches_for(self, authority, monkeypatch):
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority[0].parent / "none.pem"))
+        with serving(lambda handler: send(handler, b"x"), authority[1]) as server:
+            with pytest.raises(RemoteError, match="certificate"):
+                Network(server.port).fetch("https://example.org/")
+            assert server.paths == []
+
+    def test_a_server_that_never_shakes_hands(self):
+        silent = socket.create_server(("127.0.0.1", 0))
+        with silent, pytest.raises(RemoteError, match="takes too long"):
+            Network(silent.getsockname()[1]).fetch("https://example.org/", seconds=0.3)
+
+    def test_a_server_that_stops_in_the_middle(self, authority, monkeypatch):
+        file, context = authority
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        over = threading.Event()
+
+        def answer(handler):
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\nsome")
+            handler.wfile.flush()
+            over.wait(60)
+
+        with serving(answer, context) as server:
+            try:
+                with pytest.raises(RemoteError, match="takes too long"):
+                    Network(server.port).fetch("https://example.org/", seconds=2)
+            finally:
+                over.set()

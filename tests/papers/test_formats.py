@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime
 import gzip
 import json
+from itertools import islice
 from typing import ClassVar
 
 import pytest
 
-from conftest import read_shared_lines, shared_folder
 from sememe.errors import InputError, MissingExtraError
 from sememe.papers import PaperStore
 from sememe.papers.importing import FORMATS, ImportConfig, PaperSource
 from sememe.papers.importing import bibtex as bibtex_module
+from sememe.papers.importing.records import read_day
 
 DAILY = [
     {
@@ -155,6 +156,14 @@ class TestJson:
         assert (paper.date, paper.votes) == (datetime.date(2024, 5, 21), 12)
         assert (paper.abstract, paper.keywords) == ("This paper introduces an efficient method.", ("circuits",))
         assert paper.url == "https://arxiv.org/abs/2405.12522"
+
+    def test_the_same_entry_a_line(self, tmp_path):
+        lines = "".join(json.dumps(entry) + "\n" for entry in [*DAILY, *NOTES["notes"]])
+        assert [paper.id for paper in read(tmp_path, lines)] == [
+            "arxiv:2405.12522",
+            "openreview:abc_DEF-12",
+            "openreview:old",
+        ]
 
     @pytest.mark.parametrize("indent", [None, 2])
     def test_openreview_of_both_apis(self, tmp_path, indent):
@@ -323,6 +332,27 @@ class TestLines:
         assert paper.identities == ("doi:10.1103/physrevd.76.013009",)
         assert len(paper.authors) == 4
 
+    def test_zoteros_table(self, tmp_path):
+        head = "Key,Item Type,Publication Year,Author,Title,Publication Title,DOI,Url,Abstract Note,Date,Manual Tags"
+        row = 'X,paper,2020,"Lovelace, Ada; Turing, Alan",A title,A journal,10.1000/z,,Text.,May 2020,a; b'
+        (paper,) = read(tmp_path, f"{head}\n{row}\n")
+        assert (paper.id, paper.venue, paper.date) == ("doi:10.1000/z", "A journal", datetime.date(2020, 5, 1))
+        assert (paper.authors, paper.abstract, paper.keywords) == (("Ada Lovelace", "Alan Turing"), "Text.", ("a", "b"))
+
+    def test_semantic_scholars_answer(self, tmp_path):
+        found = {
+            "paperId": "abc",
+            "externalIds": {"ArXiv": "2405.12522", "DOI": "10.1000/S", "CorpusId": 1},
+            "title": "A title",
+            "abstract": None,
+            "year": 2024,
+            "publicationDate": "2024-05-21",
+            "authors": [{"authorId": "1", "name": "Ada Lovelace"}],
+        }
+        (paper,) = read(tmp_path, json.dumps({"total": 1, "data": [found]}))
+        assert (paper.id, paper.identities) == ("arxiv:2405.12522", ("doi:10.1000/s",))
+        assert (paper.date, paper.authors) == (datetime.date(2024, 5, 21), ("Ada Lovelace",))
+
     @pytest.mark.parametrize(
         ("line", "what"),
         [
@@ -344,15 +374,40 @@ class TestLines:
         source = read(tmp_path, JSONL + line + "\n" + JSONL, on_error="skip")
         assert (len(list(source)), source.n_skipped) == (2, 1)
 
-    @pytest.mark.parametrize(("name", "rows"), [("papers-arxiv", 22000), ("papers-acl", 21242), ("papers-ml", 8226)])
-    def test_the_collections_import_as_they_are(self, name, rows):
-        source = PaperSource(str(shared_folder(name) / "papers.jsonl.gz"), ImportConfig(limit=500))
+    @pytest.mark.parametrize("name", ["papers-arxiv", "papers-acl", "papers-ml"])
+    def test_the_collections_import_as_they_are(self, shared, name):
+        source = PaperSource(str(shared(name) / "papers.jsonl.gz"), ImportConfig(limit=500))
         papers = list(source)
-        records = read_shared_lines(name, "papers.jsonl.gz", 500)
+        records = list(islice(records_of(shared(name)), 500))
         assert [p.title for p in papers] == [" ".join(r["title"].split()) for r in records]
         assert [list(p.authors) for p in papers] == [[" ".join(a.split()) for a in r["authors"]] for r in records]
         assert [p.date.year for p in papers] == [r["year"] for r in records]
-        assert rows > 500
+
+
+class TestDays:
+    @pytest.mark.parametrize(
+        ("text", "day"),
+        [
+            ("2024-05-21", "2024-05-21"),
+            ("2024-05-21T06:26:10.000Z", "2024-05-21"),
+            ("2024/05/21/", "2024-05-21"),
+            ("2024.5.1", "2024-05-01"),
+            ("May 21, 2024", "2024-05-21"),
+            ("Sept. 3rd 2024", "2024-09-03"),
+            ("21 May 2024", "2024-05-21"),
+            ("May 2024", "2024-05-01"),
+            ("2024-05", "2024-05-01"),
+            ("2024", "2024-01-01"),
+            ("2024-02-30", None),
+            ("Smarch 3, 2024", None),
+            ("soon", None),
+            ("", None),
+            ("2024-05-21x", None),
+        ],
+    )
+    def test_a_day_as_sources_write_it(self, text, day):
+        found = read_day(text)
+        assert (found.isoformat() if found else None) == day
 
 
 class TestRecognising:
@@ -412,22 +467,28 @@ class TestRecognising:
 
 
 class TestDuplicates:
-    def test_the_104_titles_that_two_collections_share_become_one_paper_each(self, tmp_path):
+    def test_the_104_titles_that_two_collections_share_become_one_paper_each(self, tmp_path, shared):
         """The data set's own README counts 104 (exact titles: 101; the others differ in capitals and signs)."""
-        ml = {_letters(r["title"]): r for r in read_shared_lines("papers-ml", "papers.jsonl.gz")}
-        arxiv = {_letters(r["title"]): r for r in read_shared_lines("papers-arxiv", "papers.jsonl.gz")}
-        shared = ml.keys() & arxiv.keys()
+        ml = {_letters(r["title"]): r for r in records_of(shared("papers-ml"))}
+        arxiv = {_letters(r["title"]): r for r in records_of(shared("papers-arxiv"))}
+        common = ml.keys() & arxiv.keys()
         others = {"papers-ml": list(ml.values())[:400], "papers-arxiv": list(arxiv.values())[:400]}
         counts = []
         with PaperStore.open(tmp_path, create=True) as store:
             for name, records in (("papers-ml", ml), ("papers-arxiv", arxiv)):
-                lines = [*others[name], *(records[title] for title in sorted(shared))]
+                lines = [*others[name], *(records[title] for title in sorted(common))]
                 file = tmp_path / f"{name}.jsonl"
                 file.write_text("".join(json.dumps(r) + "\n" for r in lines), encoding="utf-8")
                 counts.append(store.add(PaperSource(str(file))))
-            both = [store.paper(arxiv[title]["id"]) for title in shared]
-        assert (len(shared), counts[0].updated, counts[1].updated) == (104, 0, 104)
+            both = [store.paper(arxiv[title]["id"]) for title in common]
+        assert (len(common), counts[0].updated, counts[1].updated) == (104, 0, 104)
         assert all(paper.venue and paper.categories for paper in both)
+
+
+def records_of(folder):
+    """The records of a collection, as it writes them."""
+    with gzip.open(folder / "papers.jsonl.gz", "rt", encoding="utf-8") as stream:
+        yield from map(json.loads, stream)
 
 
 def _letters(title: str) -> str:

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from sememe.errors import ArtifactError, InputError
-from sememe.papers import Imported, Interest, Paper, PaperStore, Subscription
+from sememe.papers import Imported, Interest, Paper, PaperStore, Subscription, schema
 from sememe.papers.identity import title_identity
 
 
@@ -422,6 +422,28 @@ class TestTheFile:
         other.close()
         with pytest.raises(ArtifactError, match="version 99"):
             PaperStore.open(store.folder)
+
+    def test_an_older_store_is_brought_up_to_date(self, store, monkeypatch):
+        store.add([arxiv(1)])
+        store.close()
+        step = ("ALTER TABLE papers ADD COLUMN pages INTEGER", "UPDATE papers SET pages = 7")
+        monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
+        monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+        with PaperStore.open(store.folder) as newer:
+            assert newer.paper("arxiv:2405.00001") == arxiv(1)
+            assert newer._database.connection.execute("SELECT pages FROM papers").fetchall() == [(7,)]
+
+    def test_a_migration_that_fails_changes_nothing(self, store, monkeypatch):
+        store.add([arxiv(1)])
+        store.close()
+        step = ("ALTER TABLE papers ADD COLUMN pages INTEGER", "UPDATE absent SET pages = 7")
+        with monkeypatch.context() as changed:
+            changed.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
+            changed.setattr(schema, "VERSION", schema.VERSION + 1)
+            with pytest.raises(ArtifactError, match="no such table"):
+                PaperStore.open(store.folder)
+        with PaperStore.open(store.folder) as again:
+            assert again.paper("arxiv:2405.00001") == arxiv(1)
 
     def test_a_store_that_was_cut_short_while_being_made_is_made_again(self, tmp_path):
         (tmp_path / "papers.db").touch()

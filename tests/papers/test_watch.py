@@ -245,6 +245,7 @@ def test_commands_on_subscriptions(tmp_path, capsys):
     for words, message in (
         (["subscribe", "nobody"], "no e-mail address"),
         (["subscribe", ME, "--at-most", "0"], "0 papers"),
+        (["subscribe", ME, "--interest", "mee"], "no interest 'mee'"),
         (["digest", "--to", ME], "nobody to hand"),
         (["digest", "--to", ME, "--out", "x", "--smtp", "y"], "cannot be combined"),
         (["digest", "--to", ME, "--smtp", "mail.example.org"], "needs a sender"),

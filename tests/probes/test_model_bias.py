@@ -114,6 +114,9 @@ def test_a_bank_gives_the_mean_of_each_documents_rows(tmp_path):
         represent(str(tmp_path / "b"), ["x", "q"], ["", ""])
     with pytest.raises(InputError, match="cannot encode"):
         encoder_of(str(tmp_path / "b"))
+    Bank.create(tmp_path / "c", 3, provenance={}).close()
+    with pytest.raises(InputError, match="no ids of documents"):
+        represent(str(tmp_path / "c"), ["x"], [""])
 
 
 def test_a_language_model_without_a_site_is_told_to_name_one():

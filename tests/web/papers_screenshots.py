@@ -7,7 +7,9 @@ python tests/web/papers_screenshots.py papers.feed --measure 30
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import time
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -76,18 +78,28 @@ def take(page, base, pages, out, size) -> None:
 
 
 def measure(browser, base, pages, n) -> None:
-    """Print, for each page, the time to its answer's end and to its load event, in milliseconds."""
+    """Print, for each page, its processor time in this process and the times that the browser saw, in milliseconds.
+
+    The processor time is the server's, and a little of the driver's; unlike the others it does not depend on what else
+    the machine is doing.
+    """
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    print(f"{'page':<14} {'answer p50':>11} {'p99':>7} {'load p50':>9} {'p99':>7} {'elements':>9}")
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"{'page':<14} {'processor':>9} {'answer p50':>11} {'p99':>7} {'load p50':>9} {'p99':>7} {'elements':>9}")
     for name, path in pages.items():
         found = []
         for _ in range(n + 1):
+            before = time.process_time()
             page.goto(base + path, wait_until="load")
             page.wait_for_function("performance.getEntriesByType('navigation')[0].loadEventEnd > 0")
-            found.append(page.evaluate(LOAD))
-        answers, loads, elements = zip(*found[1:], strict=True)  # the first one warms up
+            found.append([1000 * (time.process_time() - before), *page.evaluate(LOAD)])
+        processor, answers, loads, elements = zip(*found[1:], strict=True)  # the first one warms up
         row = [figure for times in (answers, loads) for figure in (statistics.median(times), percentile(times, 99))]
-        print(f"{name:<14} {row[0]:>11.0f} {row[1]:>7.0f} {row[2]:>9.0f} {row[3]:>7.0f} {elements[-1]:>9,}")
+        print(
+            f"{name:<14} {statistics.median(processor):>9.0f} {row[0]:>11.0f} {row[1]:>7.0f} {row[2]:>9.0f} "
+            f"{row[3]:>7.0f} {elements[-1]:>9,}",
+            flush=True,
+        )
 
 
 def percentile(values, percent):

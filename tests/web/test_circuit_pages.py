@@ -70,7 +70,7 @@ def test_the_first_page_shows_both_maps_and_every_head(client, circuit):
         for head in range(HEADS):
             assert page.text.count(f'href="/head/{layer}.{head}"') >= 2
     assert page.text.count("member") == 2 * len(circuit.heads)
-    assert "What patching says" in page.text
+    assert ">Patching</h2>" in page.text
     assert "m9 member" in page.text
     assert 'against member" href="/head/1.1"' in page.text
     assert "tiny&lt;model&gt;" in page.text
@@ -81,7 +81,7 @@ def test_the_first_page_shows_both_maps_and_every_head(client, circuit):
 
 def test_without_patching_the_papers_codes_stand_beside_ours():
     page = client_of(create_circuit_app(make_circuit(patched=False), port=PORT)).get("/").text
-    assert "What the paper’s codes say" in page
+    assert ">The paper’s codes</h2>" in page
     assert "patched" not in page
     assert "Which method finds" not in page
 

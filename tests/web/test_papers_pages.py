@@ -423,6 +423,7 @@ def test_subscriptions(client, desk):
         {"address": "nobody"},
         {"address": "a@b\r\nBcc: c@d"},
         {"address": ME, "every": "hourly"},
+        {"address": ME, "interest": "nothing"},
         {"address": ME, "at_most": "0"},
     ):
         assert send(client, "/subscriptions/add", fields).status_code == 400
@@ -490,11 +491,21 @@ def test_markup_in_papers_stays_text(tmp_path):
             assert unescape(re.search(r"<textarea[^>]*>\n(.*?)</textarea>", page, re.DOTALL)[1]) == payload
 
 
-def test_papers_of_another_process_are_taken_up(desk, folder):
+def test_papers_of_another_process_are_taken_up(client, desk, folder, monkeypatch):
     with PaperStore.open(folder) as other:
         other.add([Paper("arxiv:2612.00001", "A new paper on robots", "robot gripper", date=LAST_DAY)])
-    assert desk.catch_up() == 1
+    title = "A new paper on robots"
+    assert title not in titles(client.get("/search?q=robot+gripper").text)
+    assert title in titles(client.get("/?period=week").text)  # what needs no index is there at once
+    monkeypatch.setattr(PaperCollection, "open", classmethod(lambda *_: open_unpatched(folder)))
+    desk.keep_up()
     assert len(desk.collection) == 61
+    assert title in titles(client.get("/search?q=robot+gripper").text)
+
+
+def open_unpatched(folder):
+    """A collection of a made feed: its encoder has no name that `PaperCollection.open` could load it by."""
+    return PaperCollection(PaperStore.open(folder), folder, HashEncoder(DIMENSIONS))
 
 
 def test_an_index_that_another_process_writes_is_left_alone(desk, monkeypatch):
@@ -547,10 +558,7 @@ def test_serve_opens_a_feed_folder(made, monkeypatch):
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
 
-    def opened(*_):  # the encoder of the made feed has no name to load it by
-        return PaperCollection(PaperStore.open(made), made, HashEncoder(DIMENSIONS))
-
-    monkeypatch.setattr(PaperCollection, "open", classmethod(opened))
+    monkeypatch.setattr(PaperCollection, "open", classmethod(lambda *_: open_unpatched(made)))
     announced = []
     serve(made, port=0, announce=announced.append)
     assert announced[0].startswith("http://127.0.0.1:")

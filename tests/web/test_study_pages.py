@@ -60,7 +60,18 @@ def study(tmp_path_factory):
     for number in (2, 10):
         make_site(path / f"layers.{number}.residual", seed=number)
     make_site(path / "layers.11.mlp", seed=3, labelled=False)
+    make_report(path / "probes" / "labels")
     return Study.open(path)
+
+
+def make_report(path):
+    """The report of a probe, with a wide table and names that must be escaped."""
+    columns = ["feature", *(f"column {n}" for n in range(9))]
+    rows = [["<i>topic</i>", "12.5%", *("0.123 0.456" for _ in range(8))]]
+    warnings = ["'a' and 'b' are correlated"]
+    facts = [("texts", "600 of t.csv")]
+    table = Table("layers.2.residual", columns, rows, columns[1:])
+    ProbeReport("bias", "tiny<model>", facts, [table], warnings, {"share": 0.125}, {"a.svg": "<svg/>"}).save(path)
 
 
 @pytest.fixture(scope="session")
@@ -82,10 +93,7 @@ def test_the_model_page_shows_the_reports_of_probes(tmp_path):
     make_site(tmp_path / "layers.0.residual", labelled=False)
     client = client_of(create_study_app(Study.open(tmp_path), port=PORT))
     assert "Probe" not in client.get("/").text
-    table = Table("layers.0.residual", ["feature", "share"], [["<i>topic</i>", "12.5%"]], ["share"])
-    facts, warnings = [("texts", "600 of t.csv")], ["'a' and 'b' are correlated"]
-    report = ProbeReport("bias", "tiny<model>", facts, [table], warnings, {"share": 0.125}, {"a.svg": "<svg/>"})
-    report.save(tmp_path / "probes" / "labels")
+    make_report(tmp_path / "probes" / "labels")
     page = client.get("/").text
     for text in (
         "Probe bias: labels",

@@ -16,7 +16,8 @@ MOST_EDGES = 24
 
 
 def text_map(grid: np.ndarray, marked: np.ndarray) -> str:
-    """Layers from below upwards, heads from left to right; each cell is shaded by its share of the largest value.
+    """Layers from below upwards, heads from left to right; each cell is shaded by its share of the largest value;
+    what has less than a tenth of it stays empty.
 
     Args:
         grid: (layers, heads); absolute values count.
@@ -29,7 +30,7 @@ def text_map(grid: np.ndarray, marked: np.ndarray) -> str:
     for layer in range(len(grid) - 1, -1, -1):
         cells = []
         for head in range(grid.shape[1]):
-            shade = SHADES[min(int(np.ceil(size[layer, head] / largest * (len(SHADES) - 1))), len(SHADES) - 1)]
+            shade = SHADES[int(size[layer, head] / largest * (len(SHADES) - 1) + 0.5)]
             cells.append(f"[{shade}]" if marked[layer, head] else f" {shade} ")
         lines.append(f"{layer:>5} {''.join(cells)}".rstrip())
     lines.append("layer " + "".join(f"{head:^3}" for head in range(grid.shape[1])).rstrip() + "  head")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from sememe.circuits.agreement import Agreement, agreement
 from sememe.circuits.attention import attention_patterns
 from sememe.circuits.circuit import Circuit
 from sememe.circuits.faithfulness import faithfulness
-from sememe.circuits.patching import Patched, patch_heads
+from sememe.circuits.literature import published_heads
+from sememe.circuits.patching import Kind, Patched, patch_heads
 from sememe.circuits.published import Published, PublishedConfig, published_scores
 from sememe.circuits.reliable import Reliable, ReliableConfig, reliable_scores
 from sememe.circuits.scoring import edge_scores
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
     from sememe.models import LanguageModel
 
 FEW_PAIRS = 50
-ABLE, UNABLE = 0.8, 0.55
+ABLE, STILL = 0.8, 0.25
 METHODS = {
     "reliable": "ours",
-    "attribution": "attribution patching",
+    "attribution": "ours, absolute after the mean",
     "unique": "the paper: unique codes",
     "normalised": "the paper: normalised",
     "z": "normalised against the null",
     "random_projection": "control: random projection",
     "mean_difference": "control: mean difference",
-    "importance": "head importance (HISP)",
+    "importance": "head importance (HISP), same gradients",
 }
 """The kinds of evidence that rank heads, and how they are called in tables."""
 
@@ -53,6 +54,13 @@ class FindConfig:
         default=None, metadata={"help": "how negative prompts are made (default: the task's)"}
     )
     patching_pairs: int = field(default=16, metadata={"help": "pairs that --patching patches every head on"})
+    patching_kind: Kind = field(
+        default="resample",
+        metadata={
+            "help": "what --patching gives a head: its work on the negative, the mean of that, or nothing (ablation)",
+            "choices": get_args(Kind),
+        },
+    )
     faithfulness_pairs: int = field(default=16, metadata={"help": "pairs that faithfulness is measured on; 0: not"})
     examples: int = field(default=3, metadata={"help": "pairs whose attention is kept"})
     random_state: int = field(default=0, metadata={"help": "seed of prompts, autoencoder, permutations"})
@@ -100,7 +108,7 @@ def find_circuit(
     patched = None
     if patching:
         say("patching every head")
-        patched = patch_heads(lm, pairs.part(range(min(config.patching_pairs, len(pairs)))))
+        patched = patch_heads(lm, pairs.part(range(min(config.patching_pairs, len(pairs)))), config.patching_kind)
     circuit = _assembled(
         lm, pairs, ours, theirs, patched=patched, config=config, published=published or PublishedConfig()
     )
@@ -135,7 +143,8 @@ def _assembled(
         | ({"patching": patched.seconds} if patched else {}),
         "ability": _ability(ours),
         "silent": theirs.silent,
-        "agreement": {} if patched is None else _agreements(evidence, patched),
+        "agreement": {} if patched is None else _agreements(evidence, patched.circuit),
+        "published": _published(lm, task, evidence),
         "warnings": _warnings(task, ours, patched),
         "examples": _examples(lm, task, config.examples),
         "sememe": __version__,
@@ -178,8 +187,13 @@ def _ability(ours: Reliable) -> dict[str, float]:
     }
 
 
-def _agreements(evidence: dict[str, np.ndarray], patched: Patched) -> dict[str, dict[str, float]]:
-    truth = patched.circuit
+def _published(lm: LanguageModel, task: Task, evidence: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Agreement with the circuit that was published for this model and task, with its source; else nothing."""
+    known = published_heads(lm, task.name)
+    return {} if known is None else {"source": known[0], "agreement": _agreements(evidence, known[1])}
+
+
+def _agreements(evidence: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, dict[str, float]]:
     if not 0 < truth.sum() < len(truth):
         return {}
 
@@ -197,9 +211,9 @@ def _warnings(task: Task, ours: Reliable, patched: Patched | None) -> list[str]:
             f"the model prefers a right answer on only {ability['positive_right']:.0%} of the positive prompts: "
             "it may have no circuit for this task"
         )
-    if ability["negative_right"] > UNABLE:
+    if ability["negative"] > STILL * ability["positive"]:
         found.append(
-            f"it prefers the same answer on {ability['negative_right']:.0%} of the negative prompts: "
+            f"it still prefers the same answer by {ability['negative']:.2f} nats on the negative prompts: "
             "they may not take the answer's ground away"
         )
     if len(task) < FEW_PAIRS:

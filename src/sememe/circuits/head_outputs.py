@@ -7,7 +7,6 @@ causal language model whose sites are known, grouped-query attention included.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -140,8 +139,3 @@ def place_of(name: str, n_layers: int, n_heads: int) -> int:
             f"there is no head {name!r}", hint=f"Heads are called 0.0 to {n_layers - 1}.{n_heads - 1} (layer.head)"
         )
     return int(layer) * n_heads + int(head)
-
-
-def names_of(places: Sequence[int], n_heads: int) -> list[str]:
-    """The names of several heads."""
-    return [name_of(int(place), n_heads) for place in places]

@@ -39,6 +39,9 @@ class PublishedConfig:
         metadata={"help": "outputs averaged over positions, or the last one's", "choices": ("mean", "last")},
     )  # fmt: skip
     n_train: int = field(default=10, metadata={"help": "prompts that the autoencoder is trained on"})
+    disjoint: bool = field(
+        default=False, metadata={"help": "count codes only on prompts that the autoencoder was not trained on"}
+    )
     unit_rms: bool = field(default=False, metadata={"help": "give every head's outputs the same size first"})
     n_permutations: int = field(default=20, metadata={"help": "permutations of the labels for the null"})
     n_latents: int = field(default=200, metadata={"help": "how many different codes there can be"})
@@ -74,7 +77,7 @@ class Published:
 
     Attributes:
         codes: int32 (prompts, heads), the positive prompts first.
-        counts: of the codes.
+        counts: of the codes; the paper counts the training prompts too.
         null: of the normalised score.
         random_projection: counts of codes that nothing was learned for.
         mean_difference: float64 (heads,).
@@ -123,12 +126,14 @@ def score_outputs(outputs: np.ndarray, n_positive: int, config: PublishedConfig,
     chosen = rng.permutation(len(outputs))[: config.n_train]
     autoencoder = DiscreteSAE(config.autoencoder, random_state).fit(outputs[chosen])
     codes = autoencoder.codes(outputs)
-    counts = node_scores(codes, n_positive)
+    counted = ~np.isin(np.arange(len(outputs)), chosen) if config.disjoint else np.ones(len(outputs), bool)
+    positives = int(counted[:n_positive].sum())
+    counts = node_scores(codes[counted], positives)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     return Published(
         codes=codes,
         counts=counts,
-        null=permutation_null(codes, n_positive, config.n_permutations, random_state),
+        null=permutation_null(codes[counted], positives, config.n_permutations, random_state),
         random_projection=node_scores(random_projection_codes(outputs, config.n_latents, random_state), n_positive),
         mean_difference=mean_difference(outputs, n_positive),
         silent=float(autoencoder.silent(outputs).mean()),

@@ -36,8 +36,8 @@ class _Size:
 
 SIZES = {
     "tiny": _Size(60, 200, 200, 60, 0, with_models=False),
-    "small": _Size(500, 1200, 800, 300, 40, with_models=True),
-    "full": _Size(2000, 4560, 3136, 2000, 200, with_models=True),
+    "small": _Size(300, 600, 400, 200, 20, with_models=True),
+    "full": _Size(1500, 4560, 3136, 2000, 200, with_models=True),
 }
 
 
@@ -232,10 +232,10 @@ CLAIM = Claim(
     paper="CLIP ViT-B/32, images and captions: Relation 59%, Attribution 62%, COCO-Order 46% (chance 20%); the paper "
     "has no figures for encoders of texts",
     protocol="Converse: 'the a R the b' against 'the b R' the a', which says the same, and 'the b R the a', 12 "
-    "relations, 20 nouns, 1,200 cases. Attribute: 'a red cube and a blue ball' against both ways to say it, 8 colours, "
-    "8 objects, 800 cases. Sensitivity and order: 500 captions, the paper's four perturbations, words tagged by "
+    "relations, 20 nouns, 600 cases. Attribute: 'a red cube and a blue ball' against both ways to say it, 8 colours, "
+    "8 objects, 400 cases. Sensitivity and order: 300 captions, the paper's four perturbations, words tagged by "
     "Sememe's word lists, options as the paper prepares them; order asks with another caption of the same image. "
-    "Captions: at most 300 SugarCrepe pairs of each kind whose image has another caption, which asks (images are "
+    "Captions: at most 200 SugarCrepe pairs of each kind whose image has another caption, which asks (images are "
     "not used). Perturbations that change nothing are left out, ties within 1e-5 count one half. Another draw of "
     "cases, captions and permutations for every seed. Tiny: captions from a template, no models",
     baselines=(

@@ -173,16 +173,23 @@ def _print_edges(circuit: Circuit) -> None:
 
 
 def _print_methods(circuit: Circuit) -> None:
+    published = circuit.card["published"]
+    for reference, found in (
+        ("patching", circuit.card["agreement"]),
+        (published.get("source"), published.get("agreement")),
+    ):
+        if found:
+            _print_agreement(f"against {reference}", found)
+
+
+def _print_agreement(title: str, found: dict[str, Any]) -> None:
     from sememe.circuits.finding import METHODS
 
-    found = circuit.card["agreement"]
-    if not found:
-        return
     print()
-    columns = ["against patching", "ROC AUC", "average precision", f"precision at {found['reliable']['size']}"]
+    columns = [title, "ROC AUC", "average precision", f"precision at {found['reliable']['size']}"]
     rows = [
-        [title, *(f"{found[name][key]:.3f}" for key in ("auc", "average_precision", "precision_at_size"))]
-        for name, title in METHODS.items()
+        [method, *(f"{found[name][key]:.3f}" for key in ("auc", "average_precision", "precision_at_size"))]
+        for name, method in METHODS.items()
     ]
     print_table(columns, rows, right=columns[1:])
 
@@ -241,6 +248,7 @@ def _as_object(circuit: Circuit, place: int | None) -> dict[str, Any]:
         "seconds": card["seconds"]["reliable"],
         "auc_vs_patching": None if found is None else found["auc"],
         "agreement": card["agreement"],
+        "published": card["published"],
         "times": card["seconds"],
         "ability": card["ability"],
         "faithfulness": card.get("faithfulness"),

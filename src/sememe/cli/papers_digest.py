@@ -184,10 +184,13 @@ def _carrier(options: argparse.Namespace) -> tuple[Carrier, str]:
 
 def _subscribe(options: argparse.Namespace) -> int:
     from sememe.papers import PaperStore
+    from sememe.papers.sending import require_interest
 
     with PaperStore.open(feed_folder(options.feed)) as store:
         if options.address is not None:
-            store.subscribe(_wanted(store, address_of(options.address, where="ADDRESS"), options))
+            wanted = _wanted(store, address_of(options.address, where="ADDRESS"), options)
+            require_interest(store, wanted.interest)
+            store.subscribe(wanted)
         found = store.subscriptions()
         sent = {one.address: sum(1 for digest in store.sent(one.address) if digest.ok) for one in found}
     if options.json:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from sememe.papers.identity import (
@@ -49,6 +50,16 @@ class Imported:
 
     def __add__(self, other: Imported) -> Imported:
         return Imported(self.imported + other.imported, self.updated + other.updated, self.skipped + other.skipped)
+
+
+def next_batch(records: Iterator[Paper], size: int) -> tuple[list[Paper], Exception | None]:
+    """At most `size` records, and what went wrong behind them."""
+    batch: list[Paper] = []
+    try:
+        batch.extend(islice(records, size))
+    except Exception as error:  # the caller raises it again, once what came before it is on disk
+        return batch, error
+    return batch, None
 
 
 def add_papers(connection: sqlite3.Connection, papers: Sequence[Paper]) -> Imported:

@@ -11,7 +11,7 @@ import numpy as np
 from sememe.papers.for_me import learn_interest, rank, reasons_of
 from sememe.papers.message import DigestEntry
 from sememe.papers.selecting import Selection
-from sememe.papers.sending import Digest
+from sememe.papers.sending import Digest, require_interest
 from sememe.papers.trending import trend
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ def choose(
         since: its first day; by default three days for a daily digest and nine for a weekly one.
 
     Raises:
-        InputError: the interest has weights of atoms that are not there.
+        InputError: the interest is not there (any more), or has weights of atoms that are not.
     """
     store = collection.store
+    require_interest(store, subscription.interest)
     since = since or day - datetime.timedelta(days=LOOK_BACK[subscription.every] - 1)
     promised = {paper for sent in store.sent(subscription.address) for paper in sent.papers}
     found = [id for id in store.ids(Selection(since, day, unmarked="hidden")) if id not in promised]

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -178,32 +178,33 @@ class _Fetching:
         parts = _checked(url)
         address = public_address(parts, url, self._resolve)
         sock = self._connect((address, _port(parts)), self._left())
-        if parts.scheme == "https":
-            # The certificate must be the name's, though the connection goes to the number.
-            context = ssl.create_default_context()
-            sock = context.wrap_socket(sock, server_hostname=parts.hostname, do_handshake_on_connect=False)
-        connection = http.client.HTTPConnection(parts.hostname or "", _port(parts))
-        connection.sock = sock
-        # A limit on each read is none: a server may send a byte now and then.
+        try:
+            if parts.scheme == "https":
+                # The certificate must be the name's, though the connection goes to the number.
+                context = ssl.create_default_context()
+                sock = context.wrap_socket(sock, server_hostname=parts.hostname, do_handshake_on_connect=False)
+            with self._hanging_up(sock), _asked(sock, parts) as answer:
+                location = answer.getheader("Location")
+                if answer.status in _REDIRECTS and location:
+                    return location
+                if answer.status != 200:
+                    what = f"answers {answer.status} {answer.reason[:60]}"
+                    raise RemoteError(what, where=url, hint="Check the address")
+                self._copy(answer, target, url)
+        finally:
+            sock.close()
+        return None
+
+    @contextlib.contextmanager
+    def _hanging_up(self, sock: socket.socket) -> Iterator[None]:
+        """End the connection when the time is over. A limit on each read would be none: bytes may come singly."""
         timer = threading.Timer(self._left(), _hang_up, (sock,))
         timer.daemon = True
         timer.start()
         try:
-            if isinstance(sock, ssl.SSLSocket):
-                sock.do_handshake()
-            _ask(connection, parts)
-            answer = connection.getresponse()
-            location = answer.getheader("Location")
-            if answer.status in _REDIRECTS and location:
-                return location
-            if answer.status != 200:
-                raise RemoteError(f"answers {answer.status} {answer.reason[:60]}", where=url, hint="Check the address")
-            self._copy(answer, target, url)
+            yield
         finally:
             timer.cancel()
-            connection.close()
-            sock.close()
-        return None
 
     def _copy(self, answer: http.client.HTTPResponse, target: BinaryIO, url: str) -> None:
         n_bytes = 0
@@ -234,7 +235,13 @@ def _hang_up(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which another thread is in
 
 
-def _ask(connection: http.client.HTTPConnection, parts: SplitResult) -> None:
+@contextlib.contextmanager
+def _asked(sock: socket.socket, parts: SplitResult) -> Iterator[http.client.HTTPResponse]:
+    """The head of the answer; its body is read from it."""
+    if isinstance(sock, ssl.SSLSocket):
+        sock.do_handshake()
+    connection = http.client.HTTPConnection(parts.hostname or "", _port(parts))
+    connection.sock = sock
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection.putrequest("GET", quote(path, safe=_SAFE), skip_host=True, skip_accept_encoding=True)
     host = parts.hostname or ""
@@ -244,3 +251,5 @@ def _ask(connection: http.client.HTTPConnection, parts: SplitResult) -> None:
     connection.putheader("Accept-Encoding", "identity")
     connection.putheader("Connection", "close")
     connection.endheaders()
+    with contextlib.closing(connection), connection.getresponse() as answer:
+        yield answer

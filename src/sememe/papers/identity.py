@@ -80,6 +80,11 @@ def parse_identity(text: str) -> str | None:
     return text if _TITLE.fullmatch(text) else None
 
 
+def meant_identity(text: str) -> str:
+    """What an address, an id as another tool writes it, such as `arXiv:2405.12522v2`, or a title stands for."""
+    return parse_identity(text) or title_identity(text)
+
+
 def arxiv_version(text: str) -> int | None:
     """The N of an arXiv id or address that ends in vN."""
     match = _ARXIV.fullmatch(text.strip())

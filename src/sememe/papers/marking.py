@@ -48,6 +48,28 @@ def read_marks(connection: sqlite3.Connection, numbers: Mapping[str, int]) -> di
     return found
 
 
+def read_marked(connection: sqlite3.Connection, kind: str) -> list[str]:
+    """The ids of the papers with a mark, the last marked one first.
+
+    Raises:
+        InputError: there is no such mark.
+
+    """
+    sql = "SELECT id FROM papers JOIN marks ON paper=number WHERE kind=? ORDER BY at DESC, number DESC"
+    return [identity for (identity,) in connection.execute(sql, (require_mark(kind),))]
+
+
+def read_note(connection: sqlite3.Connection, number: int) -> str:
+    """The note on a paper, or an empty text."""
+    row = connection.execute("SELECT text FROM notes WHERE paper=?", (number,)).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def read_tags(connection: sqlite3.Connection, number: int) -> tuple[str, ...]:
+    """The tags of a paper, sorted."""
+    return tuple(tag for (tag,) in connection.execute("SELECT tag FROM tags WHERE paper=? ORDER BY tag", (number,)))
+
+
 def set_note(connection: sqlite3.Connection, number: int, text: str) -> None:
     """Keep a note; an empty one takes it away.
 

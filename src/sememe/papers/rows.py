@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from sememe.errors import InputError
+from sememe.papers.identity import meant_identity
 from sememe.papers.paper import Paper
 
 FIELDS = (
@@ -74,6 +76,36 @@ def numbers_of(connection: sqlite3.Connection, identities: Iterable[str]) -> dic
         found.update(known.fetchall())
         found.update(connection.execute(f"SELECT id, number FROM papers WHERE id IN ({holes})", part))  # noqa: S608
     return found
+
+
+def number_of(connection: sqlite3.Connection, id: str) -> int:
+    """The number of a paper in the database.
+
+    Raises:
+        InputError: it is unknown.
+
+    """
+    return require_numbers(connection, [id])[id]
+
+
+def require_numbers(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int]:
+    """The number of each paper, by what it was asked for, in that order.
+
+    Raises:
+        InputError: one is unknown.
+
+    """
+    asked = list(dict.fromkeys(ids))
+    numbers = numbers_of(connection, asked)
+    for name in asked:
+        if name not in numbers:
+            identity = meant_identity(name)
+            found = numbers_of(connection, [identity])
+            if identity not in found:
+                hint = "Look it up with: sememe papers list"
+                raise InputError(f"there is no such paper: {name[:80]}", hint=hint)
+            numbers[name] = found[identity]
+    return {name: numbers[name] for name in asked}
 
 
 def read_papers(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, Paper]:

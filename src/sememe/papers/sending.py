@@ -14,6 +14,7 @@ from email.message import EmailMessage
 from typing import Protocol
 
 from sememe.errors import InputError
+from sememe.papers.interests import Interest
 from sememe.papers.mail import UncertainDelivery
 from sememe.papers.message import DigestEntry, Letter, write_message
 from sememe.papers.store import PaperStore
@@ -86,12 +87,25 @@ def unconfirmed(store: PaperStore, address: str) -> list[SentDigest]:
     return [digest for digest in store.sent(address) if digest.finished is None and digest.papers]
 
 
+def require_interest(store: PaperStore, name: str | None) -> None:
+    """Let an interest pass that a subscription may be for: none, the default one, or one that was saved.
+
+    Raises:
+        InputError: there is no such interest; a misspelt name would otherwise bring the newest papers without a word.
+    """
+    names = [Interest().name, *(interest.name for interest in store.interests() if interest.name != Interest().name)]
+    if name is not None and name not in names:
+        raise InputError(f"there is no interest {name!r}", where="--interest", hint=f"Use one of {', '.join(names)}")
+
+
 def require_subscription(store: PaperStore, wanted: Subscription) -> Subscription:
     """The subscription of an address, as it is wanted; made when the address was never sent anything.
 
     Raises:
-        InputError: the address has ended its subscription. Only a new `subscribe` may undo that.
+        InputError: the address has ended its subscription, which only a new `subscribe` may undo; or there is no such
+            interest.
     """
+    require_interest(store, wanted.interest)
     found = store.subscription(wanted.address)
     if found is None and store.sent(wanted.address):
         hint = "If the reader wants it again: sememe papers subscribe"

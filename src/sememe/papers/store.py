@@ -8,37 +8,26 @@ from __future__ import annotations
 
 import datetime
 import secrets
-import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
 from sememe import disk
 from sememe.errors import InputError
 from sememe.papers import adding, interests, marking, subscriptions
-from sememe.papers.adding import Imported
+from sememe.papers.adding import Imported, next_batch
 from sememe.papers.database import Database
-from sememe.papers.identity import known_identities, parse_identity, title_identity
+from sememe.papers.history import PaperVersion, read_versions
+from sememe.papers.identity import known_identities, meant_identity
 from sememe.papers.interests import Interest
-from sememe.papers.merging import from_json
 from sememe.papers.paper import Paper
-from sememe.papers.rows import COLUMNS, moment, numbers_of, read_papers, to_paper
+from sememe.papers.rows import COLUMNS, number_of, numbers_of, read_papers, require_numbers, to_paper
 from sememe.papers.selecting import Selection, order_sql
 from sememe.papers.subscriptions import SentDigest, Subscription
 
 FILE = "papers.db"
 BATCH = 500
 """Records a transaction: a kill loses at most those in flight, and other writers wait for one batch at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class PaperVersion:
-    """A paper as it was known from a moment on."""
-
-    paper: Paper
-    added: datetime.datetime
 
 
 class PaperStore:
@@ -101,7 +90,7 @@ class PaperStore:
         records = iter(papers)
         while True:
             # Read before the transaction begins: a slow source must not keep other writers waiting.
-            batch, failure = _next_batch(records)
+            batch, failure = next_batch(records, BATCH)
             if batch:
                 with self._database.writing() as connection:
                     counts = adding.add_papers(connection, batch)
@@ -133,14 +122,14 @@ class PaperStore:
         """
         asked = list(ids)
         with self._database.reading() as connection:
-            numbers = _require(connection, asked)
+            numbers = require_numbers(connection, asked)
             found = read_papers(connection, numbers.values())
         return [found[numbers[name]] for name in asked]
 
     def find(self, text: str) -> str | None:
         """The id of the paper that is known by an id, an identity, an address or its title; None when there is none."""
         with self._database.reading() as connection:
-            numbers = numbers_of(connection, {text, _identity(text)})
+            numbers = numbers_of(connection, {text, meant_identity(text)})
             return next((paper.id for paper in read_papers(connection, numbers.values()).values()), None)
 
     def select(
@@ -206,13 +195,7 @@ class PaperStore:
 
         """
         with self._database.reading() as connection:
-            number = _number(connection, id)
-            rows = connection.execute("SELECT body, added FROM history WHERE paper=?", (number,)).fetchall()
-            now = read_papers(connection, [number])[number]
-            (changed,) = connection.execute("SELECT changed FROM papers WHERE number=?", (number,)).fetchone()
-        past = [PaperVersion(from_json(body), moment(added)) for body, added in rows]
-        past.sort(key=lambda version: (version.paper.version, version.added))
-        return [*past, PaperVersion(now, moment(changed))]
+            return read_versions(connection, number_of(connection, id))
 
     def identities(self, id: str) -> list[str]:
         """What a paper is known by beside its title, the strongest first.
@@ -250,7 +233,7 @@ class PaperStore:
 
         """
         with self._database.writing() as connection:
-            marking.set_mark(connection, _number(connection, id), kind, on)
+            marking.set_mark(connection, number_of(connection, id), kind, on)
 
     def marks(self, ids: Iterable[str]) -> dict[str, dict[str, datetime.datetime]]:
         """The marks of papers: for each id, when each of its marks was set.
@@ -260,7 +243,7 @@ class PaperStore:
 
         """
         with self._database.reading() as connection:
-            return marking.read_marks(connection, _require(connection, ids))
+            return marking.read_marks(connection, require_numbers(connection, ids))
 
     def marked(self, kind: str) -> list[str]:
         """The ids of the papers with a mark, the last marked one first.
@@ -269,10 +252,8 @@ class PaperStore:
             InputError: the mark is unknown.
 
         """
-        marking.require_mark(kind)
-        sql = "SELECT id FROM papers JOIN marks ON paper=number WHERE kind=? ORDER BY at DESC, number DESC"
         with self._database.reading() as connection:
-            return [identity for (identity,) in connection.execute(sql, (kind,))]
+            return marking.read_marked(connection, kind)
 
     def note(self, id: str) -> str:
         """The note on a paper, or an empty text.
@@ -282,9 +263,7 @@ class PaperStore:
 
         """
         with self._database.reading() as connection:
-            number = _number(connection, id)
-            row = connection.execute("SELECT text FROM notes WHERE paper=?", (number,)).fetchone()
-        return "" if row is None else str(row[0])
+            return marking.read_note(connection, number_of(connection, id))
 
     def set_note(self, id: str, text: str) -> None:
         """Keep a note on a paper; an empty text takes it away.
@@ -294,7 +273,7 @@ class PaperStore:
 
         """
         with self._database.writing() as connection:
-            marking.set_note(connection, _number(connection, id), text)
+            marking.set_note(connection, number_of(connection, id), text)
 
     def tags(self, id: str) -> tuple[str, ...]:
         """The tags of a paper, sorted.
@@ -304,9 +283,7 @@ class PaperStore:
 
         """
         with self._database.reading() as connection:
-            number = _number(connection, id)
-            rows = connection.execute("SELECT tag FROM tags WHERE paper=? ORDER BY tag", (number,))
-            return tuple(tag for (tag,) in rows)
+            return marking.read_tags(connection, number_of(connection, id))
 
     def set_tags(self, id: str, tags: Iterable[str]) -> None:
         """Replace the tags of a paper.
@@ -316,7 +293,7 @@ class PaperStore:
 
         """
         with self._database.writing() as connection:
-            marking.set_tags(connection, _number(connection, id), tags)
+            marking.set_tags(connection, number_of(connection, id), tags)
 
     def all_tags(self) -> dict[str, int]:
         """All tags and how many papers have each."""
@@ -391,7 +368,7 @@ class PaperStore:
 
         """
         with self._database.writing() as connection:
-            return subscriptions.claim(connection, address, _require(connection, ids), digest_id)
+            return subscriptions.claim(connection, address, require_numbers(connection, ids), digest_id)
 
     def finish_sending(self, digest_id: str, ok: bool) -> None:
         """Write down what came of a digest.
@@ -434,35 +411,3 @@ class PaperStore:
         if path.resolve() == self._database.path.resolve():
             raise InputError("is the store itself", where=str(path), hint="Choose another file")
         self._database.backup(path)
-
-
-def _next_batch(records: Iterator[Paper]) -> tuple[list[Paper], Exception | None]:
-    batch: list[Paper] = []
-    try:
-        batch.extend(islice(records, BATCH))
-    except Exception as error:  # raised again, once what came before it is on disk
-        return batch, error
-    return batch, None
-
-
-def _number(connection: sqlite3.Connection, id: str) -> int:
-    return next(iter(_require(connection, [id]).values()))
-
-
-def _require(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int]:
-    """The number of each paper, by what it was asked for, in that order."""
-    asked = list(dict.fromkeys(ids))
-    numbers = numbers_of(connection, asked)
-    for name in asked:
-        if name not in numbers:
-            found = numbers_of(connection, [_identity(name)])
-            if found:
-                [numbers[name]] = found.values()
-        if name not in numbers:
-            raise InputError(f"there is no such paper: {name[:80]}", hint="Look it up with: sememe papers list")
-    return {name: numbers[name] for name in asked}
-
-
-def _identity(text: str) -> str:
-    """What an address, an id as another tool writes it, such as arXiv:2405.12522v2, or a title stands for."""
-    return parse_identity(text) or title_identity(text)

@@ -185,8 +185,8 @@ def _correlations(features: Sequence[Feature]) -> list[str]:
             r = np.abs(np.corrcoef(np.hstack([first.matrix, second.matrix]), rowvar=False)[:k, k:]).max()
             if r > CORRELATED + 3 / np.sqrt(len(first.matrix)):
                 said.append(
-                    f"{first.name!r} and {second.name!r} are correlated (|r| {r:.2f}): their shares overlap (see unique), "
-                    "and a probe of one may read the other"
+                    f"{first.name!r} and {second.name!r} are correlated (|r| {r:.2f}): their shares overlap (see "
+                    "unique), and a probe of one may read the other"
                 )
     return said
 

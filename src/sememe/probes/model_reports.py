@@ -142,7 +142,9 @@ def _bias_plots(measured: Sequence[tuple[Representation, ModelBias]]) -> dict[st
     if len(measured) > 1:
         names = [figures.name for figures in bias.features]
         series = {name: [_of(each, name).share for _, each in measured] for name in names}
-        plots["sites.svg"] = line_plot(f"{last.model}: share of variance by site", range(len(measured)), series, "site")
+        plots["sites.svg"] = line_plot(
+            f"{last.model}: share of variance by site", range(len(measured)), series, "site, as in the tables"
+        )
     return plots
 
 
@@ -179,7 +181,7 @@ def _probe_plots(probes: dict[str, dict[str, LinearProbe]]) -> dict[str, str]:
     plots = {"accuracy.svg": bar_plot(f"{site}: accuracy (line: most frequent value)", bars, marks=majorities)}
     if len(probes) > 1:
         series = {name: [of_site[name].selectivity for of_site in probes.values()] for name in last}
-        plots["sites.svg"] = line_plot("Selectivity by site", range(len(probes)), series, "site")
+        plots["sites.svg"] = line_plot("Selectivity by site", range(len(probes)), series, "site, as in the tables")
     return plots
 
 

@@ -16,8 +16,9 @@ Bar = tuple[str, float, float, float]
 
 def bar_plot(title: str, bars: Sequence[Bar], *, marks: Sequence[float | None] = (), low: float = 0.0) -> str:
     """Horizontal bars from `low` with their intervals; a mark is a reference value of a bar, such as chance."""
-    highest = max([0.0, *(high for *_, high in bars), *(mark for mark in marks if mark is not None)])
-    lowest = min([low, *(bar_low for _, _, bar_low, _ in bars)])
+    known = [mark for mark in marks if mark is not None]
+    highest = max([0.0, *(high for *_, high in bars), *known])
+    lowest = min([low, *(bar_low for _, _, bar_low, _ in bars), *known])
     span = (highest - lowest) or 1.0
 
     def x(value: float) -> float:
@@ -43,6 +44,7 @@ def line_plot(title: str, xs: Sequence[float], lines: Mapping[str, Sequence[floa
     """Lines over a common x axis, from 0 to the largest value."""
     highest = max([1e-9, *(value for ys in lines.values() for value in ys)])
     lowest = min([0.0, *(value for ys in lines.values() for value in ys)])
+    lowest = lowest if lowest < -1e-3 * highest else 0.0
     first, last = min(xs), max(xs)
     left, bottom = 60, TOP + HEIGHT
 

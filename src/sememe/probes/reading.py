@@ -137,6 +137,9 @@ def _from_bank(path: Path, ids: Sequence[str]) -> Representation:
 
     with Bank.open(path) as bank:
         known = {name: place for place, name in enumerate(bank.document_ids)}
+        if not known:
+            hint = "An index keeps its documents elsewhere: name its encoder instead"
+            raise InputError("holds no ids of documents", where=str(path), hint=hint)
         missing = [name for name in ids if name not in known]
         if missing:
             raise InputError(

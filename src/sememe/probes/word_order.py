@@ -58,7 +58,7 @@ class OrderReport:
         p_at_1: how often the true one is nearest to the query; k texts that tie for it share 1.
         interval: its 95% interval.
         chance: what guessing scores with the options that are left.
-        pairwise: perturbation -> how often the true text beats it.
+        pairwise: perturbation -> how often the true text beats it; without one that changed no text.
         unchanged: perturbation -> share of texts that came out as they were; that option is then dropped.
         ties: share of comparisons that are ties.
         skipped: texts of fewer than two words.
@@ -170,7 +170,7 @@ def order_test(encode: Encode, pairs: Sequence[tuple[str, str]], perturber: Pert
         p_at_1=float(score.mean()),
         interval=wilson(round(float(score.sum())), len(score)),
         chance=float((1 / (1 + known.sum(axis=0))).mean()),
-        pairwise={kind: _beats(true, values) for kind, values in others.items()},
+        pairwise={kind: _beats(true, values) for kind, values in others.items() if not np.isnan(values).all()},
         unchanged={kind: float(np.isnan(values).mean()) for kind, values in others.items()},
         ties=float(tied.sum() / max(1, known.sum())),
         skipped=len(pairs) - len(kept),
@@ -265,7 +265,5 @@ def _cosine_or_nan(vectors: _Vectors, query: str, made: Mapping[str, str], kind:
 
 def _beats(true: np.ndarray, others: np.ndarray) -> float:
     known = ~np.isnan(others)
-    if not known.any():
-        return float("nan")
     difference = true[known] - others[known]
     return float(np.where(np.abs(difference) <= TIE, 0.5, difference > 0).mean())

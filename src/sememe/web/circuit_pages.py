@@ -94,10 +94,13 @@ def circuit_routes(circuit: Circuit, renderer: Renderer) -> APIRouter:
 
 def _maps(circuit: Circuit) -> list[Map]:
     """Ours, and beside it patching where it was run, otherwise the paper's codes."""
-    ours = _map(circuit, "reliable", "What ours says", "shade: score; framed: the circuit")
+    ours = _map(circuit, "reliable", "Our scores", "shade: score; framed: the circuit")
     if "patching" in circuit.evidence:
-        return [ours, _map(circuit, "patching", "What patching says", "shade: change of the logit difference")]
-    return [ours, _map(circuit, "normalised", "What the paper’s codes say", "shade: share of codes in positives only")]
+        return [
+            ours,
+            _map(circuit, "patching", "Patching", "shade: change of the logit difference; framed: our circuit"),
+        ]
+    return [ours, _map(circuit, "normalised", "The paper’s codes", "shade: share of codes in positives only")]
 
 
 def _map(circuit: Circuit, name: str, title: str, explained: str) -> Map:
@@ -107,7 +110,7 @@ def _map(circuit: Circuit, name: str, title: str, explained: str) -> Map:
     members = set(circuit.heads.tolist())
 
     def cell(place: int) -> Cell:
-        shade = int(np.ceil(abs(float(values[place])) / largest * N_SHADES))
+        shade = round(abs(float(values[place])) / largest * N_SHADES)
         against = bool(signs[place] < 0) and name != "normalised"
         head = circuit.name(place)
         return Cell(head, shade, against, place in members, f"{head}: {values[place]:.3f}")

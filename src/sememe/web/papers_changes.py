@@ -17,6 +17,7 @@ from sememe.errors import InputError
 from sememe.papers import Subscription
 from sememe.papers.addresses import address_of
 from sememe.papers.for_me import DEFAULT
+from sememe.papers.sending import require_interest
 from sememe.papers.subscriptions import Every
 from sememe.papers.unsubscribing import address_in
 from sememe.web.form_keys import FormKeys
@@ -119,6 +120,7 @@ def _subscribe(desk: PapersDesk, sent: SentFields) -> dict[str, Any]:
         cast(Every, sent.get("every", "daily")),
         int(at_most),
     )
+    require_interest(desk.store, subscription.interest)
     desk.store.subscribe(subscription)
     return {"address": subscription.address}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sememe.errors import ArtifactError, InputError, LockedError, SememeError
 from sememe.papers import Paper, PaperStore
+from sememe.papers.catching_up import is_behind
 from sememe.papers.collection import PaperCollection, PaperHit
 from sememe.papers.features import Features
 from sememe.papers.feed import Feed, Period, feed
@@ -163,6 +164,17 @@ class PapersDesk:
         except LockedError:
             return 0
 
+    def keep_up(self) -> None:
+        """Index what is new while requests are answered: with a collection of its own, so that none of them waits.
+
+        Raises:
+            SememeError: the store or the index cannot be used.
+        """
+        if is_behind(self.store, self.collection.folder):
+            with PaperCollection.open(self.collection.folder) as other:
+                PapersDesk(other).catch_up()
+        self.catch_up()  # by now it only has to be opened
+
     def warm_up(self) -> None:
         """Load the encoder and what papers are compared by, so that the first visitor does not wait for them."""
         if len(self.collection):
@@ -185,7 +197,7 @@ class PapersDesk:
     def _follow(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                self.catch_up()
+                self.keep_up()
                 if len(self.collection):
                     self.field()  # takes seconds the first time: nobody should wait for it
             except SememeError as error:

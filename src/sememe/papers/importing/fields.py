@@ -14,14 +14,15 @@ from sememe.papers.paper import Paper
 Fields = Mapping[str, Any]
 
 TITLES = ("title",)
-ABSTRACTS = ("abstract", "summary", "text")
+ABSTRACTS = ("abstract", "summary", "abstract note", "text")
 AUTHORS = ("authors", "author")
-DATES = ("date", "published", "publishedat", "published_at", "publication_date", "update_date", "updated")
+DATES = ("date", "published", "publishedat", "publicationdate", "publication_date", "update_date", "updated")
+YEARS = ("year", "publication year")
 VOTES = ("votes", "upvotes")
 ADDRESSES = ("url", "link", "pdf_url", "pdf")
-VENUES = ("venue", "booktitle", "journal", "journal-ref", "journal_ref", "conference")
+VENUES = ("venue", "booktitle", "publication title", "journal", "journal-ref", "journal_ref", "conference")
 CATEGORIES = ("categories", "category")
-KEYWORDS = ("keywords", "keyword")
+KEYWORDS = ("keywords", "keyword", "manual tags")
 NAMES = ("id", "_id", "doi", "arxiv", "arxiv_id", "eprint", "openreview", "acl_id", "identities")
 _SEPARATED = re.compile(r"\s*;\s*|\s+and\s+")
 _NOT_FIRST_NAMES = frozenset(("", "inc", "ltd", "llc", "jr", "sr", "ii", "iii", "phd", "et al"))
@@ -43,6 +44,7 @@ def paper_from_fields(fields: Fields) -> Paper:
     for name in NAMES:
         value = record.get(name)
         names += value if isinstance(value, list) else [] if value is None else [str(value)]
+    names += _external_ids(record.get("externalids"))
     if text_of(record, "source").lower() == "openreview" and ":" in (own := text_of(record, "id")):
         names.append("openreview:" + own.rpartition(":")[2])
     return make_paper(
@@ -168,7 +170,7 @@ def _date(record: Fields) -> datetime.date | None:
             if day is None:
                 raise BadRecordError(f"has no date in the field {name!r}: {text[:40]}", "Write it like 2024-05-21")
             return day
-    year = a_count(record, "year")
+    year = next((count for name in YEARS if (count := a_count(record, name)) is not None), None)
     if year is None:
         return None
     month = month_number(text_of(record, "month")) or 1
@@ -180,6 +182,12 @@ def _date(record: Fields) -> datetime.date | None:
 def _categories(value: Any) -> list[str]:
     # arXiv separates its categories by spaces.
     return re.split(r"[\s,;]+", value.strip()) if isinstance(value, str) else names_of(value)
+
+
+def _external_ids(value: Any) -> list[str]:
+    """Semantic Scholar's `{"ArXiv": "2405.12522", "DOI": "10.1000/x", "ACL": "P19-1001", ...}`."""
+    known = {"ArXiv": "arxiv:", "DOI": "doi:", "ACL": "acl:"}
+    return [known[kind] + str(name) for kind, name in value.items() if kind in known] if isinstance(value, dict) else []
 
 
 def _version(record: Fields) -> int | None:

@@ -15,7 +15,7 @@ from sememe.errors import InputError
 from sememe.papers.importing.atom import atom_papers
 from sememe.papers.importing.bibtex import bibtex_papers
 from sememe.papers.importing.daily_page import AUTHORS, daily_page
-from sememe.papers.importing.json_papers import json_papers
+from sememe.papers.importing.json_papers import LISTS, json_papers
 from sememe.papers.importing.lines import csv_papers, json_lines_papers, tsv_papers
 from sememe.papers.importing.ris import ris_papers
 from sememe.papers.importing.rss import rss_papers
@@ -95,8 +95,9 @@ def _of_json(head: str) -> str:
         # A first line that is malformed, or longer than what was read: lines, if others begin as it does.
         is_lines = rest.lstrip().startswith("{") if newline else len(head) > _HEAD // 2
         return "jsonl" if is_lines else "json"
-    holds_list = any(isinstance(record.get(name), list) for name in ("notes", "papers"))
-    return "json" if holds_list or "content" in record or "paper" in record else "jsonl"
+    is_paper = "title" in {name.lower() for name in record}
+    holds_papers = any(isinstance(record.get(name), list) for name in LISTS)
+    return "json" if holds_papers and not is_paper and not rest.strip() else "jsonl"
 
 
 def _of_table(head: str) -> str | None:

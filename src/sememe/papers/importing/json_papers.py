@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from sememe.papers.importing.openreview import openreview_paper
 from sememe.papers.paper import Paper
 
 MAX_BYTES = 256 << 20
-_LISTS = ("notes", "papers", "data", "results", "items", "entries")
+LISTS = ("notes", "papers", "data", "results", "items", "entries")
 
 
 def json_papers(path: Path, label: str, encoding: str) -> Iterator[tuple[int, Paper] | Problem]:
@@ -32,9 +32,21 @@ def json_papers(path: Path, label: str, encoding: str) -> Iterator[tuple[int, Pa
         try:
             if not isinstance(entry, dict):
                 raise BadRecordError(f"is not an object: {str(entry)[:40]}")
-            yield number, _reader(entry)(entry)
+            yield number, paper_from_object(entry)
         except BadRecordError as bad:
             yield Problem.at(f"{label}: record {number}", bad)
+
+
+def paper_from_object(entry: dict[str, Any]) -> Paper:
+    """A paper from an object of any of these kinds.
+
+    Raises:
+        BadRecordError: it holds no title, or cannot be used.
+
+    """
+    if isinstance(entry.get("paper"), dict):
+        return daily_json_paper(entry)
+    return openreview_paper(entry) if isinstance(entry.get("content"), dict) else paper_from_fields(entry)
 
 
 def _entries(path: Path, label: str, encoding: str) -> list[Any]:
@@ -48,13 +60,7 @@ def _entries(path: Path, label: str, encoding: str) -> list[Any]:
     except BadRecordError as bad:
         raise InputError(bad.reason, where=label, hint="Save or download it again") from None
     if isinstance(value, dict):
-        value = next((value[name] for name in _LISTS if isinstance(value.get(name), list)), [value])
+        value = next((value[name] for name in LISTS if isinstance(value.get(name), list)), [value])
     if not isinstance(value, list):
         raise InputError("is JSON, but neither an object nor a list", where=label)
     return value
-
-
-def _reader(entry: dict[str, Any]) -> Callable[[dict[str, Any]], Paper]:
-    if isinstance(entry.get("paper"), dict):
-        return daily_json_paper
-    return openreview_paper if isinstance(entry.get("content"), dict) else paper_from_fields

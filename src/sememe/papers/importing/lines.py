@@ -10,13 +10,14 @@ from sememe.corpus import ReadConfig
 from sememe.corpus.entries import BadRecordError, Fields, Problem
 from sememe.corpus.json_lines import json_records
 from sememe.corpus.tables import csv_records
-from sememe.papers.importing.fields import paper_from_fields, paper_from_row
+from sememe.papers.importing.fields import paper_from_row
+from sememe.papers.importing.json_papers import paper_from_object
 from sememe.papers.paper import Paper
 
 
 def json_lines_papers(path: Path, label: str, encoding: str) -> Iterator[tuple[int, Paper] | Problem]:
     """The papers of a JSON-lines file, with the numbers of their lines."""
-    return _papers(json_records(path, label, encoding), paper_from_fields, label)
+    return _papers(json_records(path, label, encoding), paper_from_object, label)
 
 
 def csv_papers(path: Path, label: str, encoding: str) -> Iterator[tuple[int, Paper] | Problem]:

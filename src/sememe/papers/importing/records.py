@@ -17,7 +17,8 @@ MAX_ABSTRACT = 1 << 20
 MAX_NAMES = 20_000
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NUMERIC_DAY = re.compile(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?(?:[T /].*)?")
-_WRITTEN_DAY = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
+_WRITTEN_DAY = re.compile(r"([A-Za-z]{3,9})\.? (?:(\d{1,2})(?:st|nd|rd|th)?,? )?(\d{4})")
+_DAY_FIRST = re.compile(r"(\d{1,2})\.? ([A-Za-z]{3,9})\.?,? (\d{4})")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
@@ -93,7 +94,9 @@ def paragraphs(text: str) -> str:
 
 
 def read_day(text: str) -> datetime.date | None:
-    """The day that a text names: `2024-05-21`, `2024/05/21/`, an ISO 8601 moment, `May 21, 2024`, a month or a year.
+    """The day that a text names: `2024-05-21`, `2024/05/21/`, `May 21, 2024`, `21 May 2024`, a month or a year.
+
+    ISO 8601 moments are read too; of them the day counts.
 
     A month stands for its first day, a year for the first of January. None when it names none.
     """
@@ -101,7 +104,9 @@ def read_day(text: str) -> datetime.date | None:
     if match := _NUMERIC_DAY.fullmatch(text):
         return _day(match[1], match[2] or "1", match[3] or "1")
     if match := _WRITTEN_DAY.fullmatch(text):
-        return _day(match[3], str(month_number(match[1]) or 0), match[2])
+        return _day(match[3], str(month_number(match[1]) or 0), match[2] or "1")
+    if match := _DAY_FIRST.fullmatch(text):
+        return _day(match[3], str(month_number(match[2]) or 0), match[1])
     return None
 
 

@@ -8,7 +8,7 @@ const count = document.querySelector(".atlas-find output");
 const { width: WIDTH, height: HEIGHT } = svg.viewBox.baseVal;
 const MARGIN = Number(svg.dataset.margin);
 const MOST_ZOOM = 24;
-const NAME = { height: 17, character: 6.6, room: 11_000, most: Number(svg.dataset.names ?? 70) }; // in pixels of the screen
+const NAME = { height: 17, character: 6.6, room: Number(svg.dataset.room ?? 11_000), most: Number(svg.dataset.names ?? 70) }; // pixels
 
 // The most frequent first: they are drawn last, and named first.
 const dots = [...svg.querySelectorAll(".dots a")].reverse().map((link) => {
