@@ -89,7 +89,7 @@ def test_killed_digests_are_counted(tmp_path):
 def test_similar_papers_are_judged_by_what_they_share():
     rng = np.random.default_rng(0)
     topic = np.repeat(np.arange(6), 12)
-    texts = [" ".join(f"w{t}{w}" for w in rng.integers(0, 9, 6)) for t in topic]
+    texts = [f"topic{t} " + " ".join(f"w{t}{w}" for w in rng.integers(0, 4, 6)) for t in topic]
     vectors = np.eye(6, dtype=np.float32)[topic] + 0.01 * rng.standard_normal((72, 6)).astype(np.float32)
     lexical = Lexical.fit(texts, "none")
 
