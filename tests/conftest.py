@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What connections go through is written to standard error by threads that outlive a test; others look at that stream.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def shared_folder(name: str) -> Path:

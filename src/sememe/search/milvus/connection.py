@@ -54,6 +54,8 @@ class Connection:
             raise InputError(f"timeout must be above 0, not {timeout}")
         self.address, self._timeout = address, min(timeout, CONNECT_WITHIN)
         self._strong_until = 0.0
+        # gRPC writes to standard error what its connections go through, and is silent only when told before it starts.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         self._pymilvus = require("pymilvus", "milvus")
         # It logs every failure with a traceback, and we raise each with its text.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
