@@ -65,6 +65,18 @@ def test_a_run_that_goes_on_is_read_by_either_folder_and_again(folder, tmp_path)
     assert "No two steps yet" in page_of(work)
 
 
+def test_a_folder_without_a_name_of_its_own_is_looked_into(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert TrainingRun.is_run(".")
+    assert TrainingRun.read(".").name == folder.name
+    monkeypatch.chdir(tmp_path)
+    assert not TrainingRun.is_run(".")
+    assert not TrainingRun.is_run("/")
+    assert not TrainingRun.is_run(".training")
+    with pytest.raises(ArtifactError, match="holds no training run"):
+        TrainingRun.read("/")
+
+
 def test_what_is_no_run_or_damaged_is_said(folder, tmp_path):
     assert not TrainingRun.is_run(tmp_path)
     with pytest.raises(ArtifactError, match="holds no training run"):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from sememe.cli.flags import add_feed_flag, add_json_flag
 from sememe.cli.output import console, print_facts, print_json, print_table
-from sememe.cli.papers_opening import add_encoder_flag, opened_collection
+from sememe.cli.papers_opening import add_collection_flags, opened_collection
 from sememe.cli.papers_printing import paper_as_dict, print_paper
 from sememe.cli.papers_selection import day
 from sememe.errors import InputError
@@ -41,7 +40,7 @@ def _add_feed(actions: Any) -> None:
     parser.add_argument("--unread", action="store_true", help="leave out what is marked read")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many papers (default 20)")
     parser.add_argument("--offset", type=int, default=0, metavar="N", help="how many to pass over first")
-    _add_common(parser, _feed)
+    add_collection_flags(parser, _feed)
 
 
 def _add_interest(actions: Any) -> None:
@@ -69,14 +68,7 @@ def _add_interest(actions: Any) -> None:
     )
     parser.add_argument("--drop", action="append", default=[], metavar="WHAT", help="take a paper, author or word out")
     parser.add_argument("--remove", action="store_true", help="forget the interest")
-    _add_common(parser, _interest)
-
-
-def _add_common(parser: argparse.ArgumentParser, act: Any) -> None:
-    add_feed_flag(parser)
-    add_encoder_flag(parser)
-    add_json_flag(parser)
-    parser.set_defaults(act=act)
+    add_collection_flags(parser, _interest)
 
 
 def _feed(options: argparse.Namespace) -> int:

@@ -6,9 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sememe.cli.flags import add_feed_flag, add_json_flag
 from sememe.cli.output import console, print_json
-from sememe.cli.papers_opening import add_encoder_flag, opened_collection
+from sememe.cli.papers_opening import add_collection_flags, opened_collection
 from sememe.cli.papers_printing import paper_as_dict, print_paper
 from sememe.cli.papers_selection import day
 from sememe.papers.marking import MARKS
@@ -32,7 +31,7 @@ def add_parsers(actions: Any) -> None:
     search.add_argument("--until", type=day, metavar="DAY", help="the last day")
     search.add_argument("--mark", choices=MARKS, help="only papers with this mark")
     search.add_argument("--tag", help="only papers with this tag")
-    _add_common(search, _search)
+    add_collection_flags(search, _search)
     similar = actions.add_parser(
         "similar",
         help="papers like one, or like some and unlike others, and what they share",
@@ -49,14 +48,7 @@ def add_parsers(actions: Any) -> None:
         choices=("likeness", "date"),
         help="of the K papers most alike (default likeness)",
     )
-    _add_common(similar, _similar)
-
-
-def _add_common(parser: argparse.ArgumentParser, act: Any) -> None:
-    add_feed_flag(parser)
-    add_encoder_flag(parser)
-    add_json_flag(parser)
-    parser.set_defaults(act=act)
+    add_collection_flags(similar, _similar)
 
 
 def _search(options: argparse.Namespace) -> int:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sememe.cli.flags import add_feed_flag, add_json_flag
 from sememe.errors import LockedError
 from sememe.papers.folder import feed_folder
 
 if TYPE_CHECKING:
     from sememe.papers.collection import PaperCollection
+
+
+def add_collection_flags(parser: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int]) -> None:
+    """The flags of an action that opens the collection, and the function that carries it out."""
+    add_feed_flag(parser)
+    add_encoder_flag(parser)
+    add_json_flag(parser)
+    parser.set_defaults(act=act)
 
 
 def add_encoder_flag(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ from sememe.training.verdict import Verdict, judge, no_verdict
 from sememe.training.workers import Workers
 
 KIND = "trained-encoder"
+WORK_ENDING = ".training"
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ class EncoderTraining:
 
 def work_folder(path: Path) -> Path:
     """Where a run keeps what it needs while it runs."""
-    return path.with_name(f"{path.name}.training")
+    return path.with_name(path.name + WORK_ENDING)
 
 
 def _check_resume(work: Path, resume: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from sememe import artifact
 from sememe.errors import ArtifactError
 from sememe.training.checkpoint import LOG
-from sememe.training.encoders import KIND, work_folder
+from sememe.training.encoders import KIND, WORK_ENDING, work_folder
 
 State = Literal["saved", "unfinished"]
 
@@ -45,7 +46,7 @@ class TrainingRun:
         path = _result(Path(path))
         if (path / artifact.CARD).is_file():
             return cls(path.name, "saved", artifact.unseal(path, KIND), _rows(path / LOG, live=False))
-        log = work_folder(path) / LOG
+        log = work_folder(path) / LOG if path.name else path / LOG
         if not log.is_file():
             hint = "Name the folder of an encoder that sememe train encoder made, or is making"
             raise ArtifactError("holds no training run", where=str(path), hint=hint)
@@ -55,16 +56,17 @@ class TrainingRun:
     def is_run(path: str | Path) -> bool:
         """Whether a folder holds an encoder that was trained here, or a run that is making one."""
         path = _result(Path(path))
-        if (work_folder(path) / LOG).is_file():
+        if path.name and (work_folder(path) / LOG).is_file():
             return True
         card = path / artifact.CARD
         return card.is_file() and artifact.load_json(card).get("kind") == KIND
 
 
 def _result(path: Path) -> Path:
-    """The folder that a run writes, by that or by the folder that it works in."""
-    ending = work_folder(Path("x")).name.removeprefix("x")
-    return path.with_name(path.name.removesuffix(ending)) if path.name.endswith(ending) else path
+    """The folder that a run writes, by that or by the folder that it works in; absolute, so that it has a name."""
+    path = Path(os.path.abspath(path))
+    name = path.name.removesuffix(WORK_ENDING)
+    return path.with_name(name) if name else path
 
 
 def _rows(log: Path, *, live: bool) -> list[dict[str, float]]:
