@@ -17,6 +17,7 @@ from sememe.web.rendering import Renderer
 
 N_SHADES, N_LISTED, N_CODES = 9, 20, 30
 SIGNED = ("attribution", "patching")
+SIGNS = "; green works for the answer, red against it"
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,11 @@ def circuit_routes(circuit: Circuit, renderer: Renderer) -> APIRouter:
 
 def _maps(circuit: Circuit) -> list[Map]:
     """Ours, and beside it patching where it was run, otherwise the paper's codes."""
-    ours = _map(circuit, "reliable", "Our scores", "shade: score; framed: the circuit")
+    ours = _map(circuit, "reliable", "Our scores", "shade: score; framed: the circuit" + SIGNS)
     if "patching" in circuit.evidence:
         return [
             ours,
-            _map(circuit, "patching", "Patching", "shade: change of the logit difference; framed: our circuit"),
+            _map(circuit, "patching", "Patching", "shade: change of the logit difference; framed: our circuit" + SIGNS),
         ]
     return [ours, _map(circuit, "normalised", "The paper’s codes", "shade: share of codes in positives only")]
 
