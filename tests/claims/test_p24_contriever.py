@@ -16,7 +16,7 @@ from sememe.errors import InputError
 from sememe.objectives.contriever import Contriever
 from sememe.objectives.momentum_contrast import MomentumQueue
 
-DOUBLES, NEEDS_MOMENTUM, MASKING_GAINS, DELETING = p24.CLAIM.threshold
+DOUBLES, NEEDS_MOMENTUM, MASKING_GAINS, DELETING, SEARCHES = p24.CLAIM.threshold
 
 
 @pytest.mark.slow
@@ -94,3 +94,14 @@ def test_the_dictionary_is_read_where_it_is(tmp_path, monkeypatch):
     )
     (folder / FILE).write_bytes(gzip.compress(text.encode()))
     assert articles(tmp_path) == ["A definition of the word. And more.", "Another one."]
+
+
+def test_crops_must_win_on_every_collection():
+    rows = {"untrained": 1, "crop and delete": 3, "ict": 2, "masked-lm": 1, "masked-lm, then crop and delete": 2}
+    figures = {
+        f"{name}: from scratch: {row}: recall@100": [value, value + 1.0]
+        for name in p24.COLLECTIONS["small"]
+        for row, value in rows.items()
+    } | {f"{name}: bm25: recall@100": [60.0, 60.0] for name in p24.COLLECTIONS["small"]}
+    assert SEARCHES.holds(figures)
+    assert not SEARCHES.holds({**figures, "cacm: from scratch: ict: recall@100": [3.0, 4.0]})

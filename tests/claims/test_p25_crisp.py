@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sememe.claims import p25_crisp
+from sememe.claims import pruned_tokens
 from sememe.claims.claim import Setting
-from sememe.claims.p25_crisp import CLAIM, PRUNINGS, Ragged, planted
+from sememe.claims.p25_crisp import CLAIM, PRUNINGS, planted
+from sememe.claims.pruned_tokens import Ragged
 from sememe.claims.running import run
 from sememe.claims.token_vectors import encode_tokens_once
 from sememe.models.multi_vector import TokenVectors
@@ -40,12 +41,12 @@ def test_vectors_are_counted(result):
 
 
 def test_clusters_that_are_only_the_last_tokens_do_not_pass(tmp_path, monkeypatch):
-    pruned = p25_crisp._pruned
+    right = pruned_tokens.pruned
     wrong = {"C4x8": "T4x8", "C8x32": "T8x32"}
     monkeypatch.setattr(
-        p25_crisp,
-        "_pruned",
-        lambda texts, method, kind, by_ward: pruned(
+        pruned_tokens,
+        "pruned",
+        lambda texts, method, kind, by_ward: right(
             texts, method if by_ward else wrong.get(method, method), kind, by_ward
         ),
     )
@@ -53,15 +54,15 @@ def test_clusters_that_are_only_the_last_tokens_do_not_pass(tmp_path, monkeypatc
 
 
 def test_padding_that_counts_does_not_pass(tmp_path, monkeypatch):
-    pruned = p25_crisp._pruned
+    right = pruned_tokens.pruned
 
     def wrong(texts, method, kind, by_ward):
-        kept = pruned(texts, method, kind, by_ward)
+        kept = right(texts, method, kind, by_ward)
         if method not in ("C4x8", "C8x32") or kind == "query":
             return kept
         return [np.concatenate([part[:1], np.zeros_like(part[1:])]) for part in kept]
 
-    monkeypatch.setattr(p25_crisp, "_pruned", wrong)
+    monkeypatch.setattr(pruned_tokens, "pruned", wrong)
     assert not run(ONE_SEED, "tiny", work_dir=tmp_path, results_dir=tmp_path).holds
 
 

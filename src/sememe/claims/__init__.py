@@ -38,6 +38,7 @@ CLAIMS = {
     "p21_bag_of_words": "sememe.claims.p21_bag_of_words",
     "p24_contriever": "sememe.claims.p24_contriever",
     "p25_crisp": "sememe.claims.p25_crisp",
+    "p25_crisp_trained": "sememe.claims.p25_crisp_trained",
     "p26_revela": "sememe.claims.p26_revela",
 }
 """Claim id -> the module that holds it as `CLAIM`; imported only when it is asked for."""

@@ -2,66 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sememe.claims.claim import Claim, Condition, Figures, Setting
-
-if TYPE_CHECKING:
-    from sememe.bank import Bank
-    from sememe.evaluation.metrics import Run
-    from sememe.multi_vector.pruning import Kind
+from sememe.claims.pruned_tokens import Collection, Ragged, Row, compared, run_of, runs_of
 
 SETS = ("scifact", "cranfield", "cisi")
 QUERY_TOKENS, DOCUMENT_TOKENS = 32, 128
 PRUNINGS = ("mv", "sv", "C4x8", "C8x32", "C25%", "C50%", "T4x8", "T8x32", "K4", "K2")
-WARD = {"ward 4x8": ("C4x8", "C4x8"), "ward 8x32": ("C8x32", "C8x32"), "ward documents 25%": ("mv", "C25%")}
-"""By row: the pruning of queries and that of documents, both clustered by Ward's method."""
+ROWS = {name: Row(name, name) for name in PRUNINGS} | {
+    "ward 4x8": Row("C4x8", "C4x8", by_ward=True),
+    "ward 8x32": Row("C8x32", "C8x32", by_ward=True),
+    "ward documents 25%": Row("mv", "C25%", by_ward=True),
+}
 RIVALS = {"C4x8": "T4x8", "C8x32": "T8x32", "C25%": "K4", "C50%": "K2"}
 """Each clustering and the choice of tokens that keeps about as many vectors."""
 METRIC = "ndcg@10"
-DEPTH = 100
-BLOCK = 512
 SHARE_OF_MV = 0.85
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """The vectors of texts, one after another."""
-
-    vectors: np.ndarray | Bank
-    starts: np.ndarray
-
-    @classmethod
-    def of(cls, vectors: Sequence[np.ndarray]) -> Ragged:
-        counts = np.array([len(item) for item in vectors])
-        return cls(np.concatenate(vectors), np.cumsum(counts) - counts)
-
-    @classmethod
-    def of_bank(cls, bank: Bank) -> Ragged:
-        return cls(bank, np.flatnonzero(np.diff(bank.documents, prepend=-1)))
-
-    def texts(self, first: int, last: int) -> list[np.ndarray]:
-        """The vectors of texts `first` to `last`."""
-        ends = np.append(self.starts[1:], len(self.vectors))
-        rows = np.asarray(self.vectors[int(self.starts[first]) : int(ends[last - 1])], np.float32)
-        return np.split(rows, self.starts[first + 1 : last] - self.starts[first])
-
-
-@dataclass(frozen=True)
-class Collection:
-    """A test collection as token vectors, and the runs of rankers that need none."""
-
-    queries: Sequence[str]
-    documents: Sequence[str]
-    qrels: Mapping[str, Mapping[str, int]]
-    query_tokens: Ragged
-    document_tokens: Ragged
-    runs: Mapping[str, Run] = field(default_factory=dict)
 
 
 @contextmanager
@@ -81,7 +41,7 @@ def measure(prepared: dict[str, Collection] | None, seed: int) -> dict[str, floa
     values: dict[str, dict[str, dict[str, float]]] = {}
     sizes: dict[str, list[float]] = {}
     for name, collection in collections.items():
-        runs, counts = _runs(collection)
+        runs, counts = runs_of(collection, ROWS)
         values[name] = {
             row: query_metrics(run, collection.qrels, [METRIC])[METRIC]
             for row, run in {**runs, **collection.runs}.items()
@@ -97,84 +57,8 @@ def measure(prepared: dict[str, Collection] | None, seed: int) -> dict[str, floa
     figures |= {f"mean: {row}": float(np.mean([figures[f"{name}: {row}"] for name in values])) for row in rows}
     figures |= {f"vectors a document: {row}": float(np.mean(counts)) for row, counts in sizes.items()}
     for row, rival in RIVALS.items():
-        figures[_difference(row, rival)], figures[_lower(row, rival)] = _compared(values, row, rival, seed)
+        figures[_difference(row, rival)], figures[_lower(row, rival)] = compared(values, row, rival, seed)
     return figures
-
-
-def _runs(collection: Collection) -> tuple[dict[str, Run], dict[str, float]]:
-    """The run of each row, and how many vectors a document has in it on average."""
-    from sememe.multi_vector.maxsim import score_documents
-
-    rows = {row: (row, row, False) for row in PRUNINGS} | {row: (*pair, True) for row, pair in WARD.items()}
-    asked = {
-        row: Ragged.of(_pruned(collection.query_tokens.texts(0, len(collection.queries)), method, "query", by_ward))
-        for row, (method, _, by_ward) in rows.items()
-    }
-    scores = {row: np.empty((len(collection.queries), len(collection.documents)), np.float32) for row in rows}
-    totals = dict.fromkeys(rows, 0)
-    for first in range(0, len(collection.documents), BLOCK):
-        last = min(first + BLOCK, len(collection.documents))
-        tokens = collection.document_tokens.texts(first, last)
-        for row, (_, method, by_ward) in rows.items():
-            kept = Ragged.of(_pruned(tokens, method, "document", by_ward))
-            totals[row] += len(kept.vectors)
-            queries = np.asarray(asked[row].vectors)
-            scores[row][:, first:last] = score_documents(
-                queries, asked[row].starts, np.asarray(kept.vectors), kept.starts
-            )
-    runs = {row: _run(collection, of_row) for row, of_row in scores.items()}
-    return runs, {row: total / len(collection.documents) for row, total in totals.items()}
-
-
-def _pruned(texts: Sequence[np.ndarray], method: str, kind: Kind, by_ward: bool) -> list[np.ndarray]:
-    import torch
-
-    from sememe.models.multi_vector import TokenVectors, padded
-    from sememe.multi_vector.pruning import Pruning, prune
-    from sememe.search.multi_vector.posthoc import ward
-
-    if method == "mv":
-        return list(texts)
-    if by_ward:
-        return [ward(text, Pruning.parse(method).count(len(text), kind)) for text in texts]
-    order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-    found: dict[int, np.ndarray] = {}
-    for start in range(0, len(order), 32):
-        batch = order[start : start + 32]
-        vectors, mask = padded([TokenVectors(texts[number], np.zeros((0, 2), np.int32)) for number in batch])
-        kept, kept_mask = prune(torch.from_numpy(vectors), torch.from_numpy(mask), method, kind)
-        found |= {number: kept[row][kept_mask[row]].numpy() for row, number in enumerate(batch)}
-    return [found[number] for number in range(len(texts))]
-
-
-def _run(collection: Collection, scores: np.ndarray) -> Run:
-    n = min(DEPTH, scores.shape[1])
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :n]
-    return {
-        query: {collection.documents[column]: float(scores[row, column]) for column in best[row]}
-        for row, query in enumerate(collection.queries)
-    }
-
-
-def _compared(
-    values: Mapping[str, Mapping[str, Mapping[str, float]]], row: str, rival: str, seed: int
-) -> tuple[float, float]:
-    """The difference on the mean over collections, and the lower end of its interval over queries."""
-    from sememe.evaluation.metrics import compare
-
-    # Weights that make the mean over all queries the mean over collections.
-    n_queries = {name: len(rows[row]) for name, rows in values.items()}
-    total = sum(n_queries.values())
-    weighted = [
-        {
-            f"{name} {query}": value * total / (len(values) * n_queries[name])
-            for name, rows in values.items()
-            for query, value in rows[which].items()
-        }
-        for which in (row, rival)
-    ]
-    found = compare(*weighted, random_state=seed)
-    return found.difference, found.low
 
 
 def _collection(setting: Setting, data: str) -> Collection:
@@ -208,7 +92,7 @@ def _collection(setting: Setting, data: str) -> Collection:
         qrels,
         found.query_tokens,
         found.document_tokens,
-        {"pooled": _run(found, by_pooled), "bm25": _run(found, by_words)},
+        {"pooled": run_of(found, by_pooled), "bm25": run_of(found, by_words)},
     )
 
 

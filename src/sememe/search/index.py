@@ -249,7 +249,7 @@ class Index(BaseIndex[IndexConfig, Encoder]):
 
     def rank_batch(
         self,
-        queries: Sequence[str] | Sequence[str | np.ndarray],
+        queries: Sequence[str] | Sequence[str | np.ndarray] | np.ndarray,
         k: int,
         *,
         mode: str = "dense",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from sememe.errors import InputError
 from sememe.search.coarse.kinds import COARSE_HELP, CODES, WITHOUT_CODES, parse_coarse
 from sememe.search.expansion import RM3
@@ -116,16 +118,24 @@ class _OneVector:
     def __init__(self, index: Index, pipeline: Pipeline) -> None:
         self._index = index if pipeline.coarse is None else index.using(pipeline.coarse)
         self._pipeline = pipeline
+        self._encoded: tuple[Sequence[str], np.ndarray] | None = None
 
     @property
     def nbytes(self) -> int:
         return 0 if self._pipeline.mode == "lexical" else self._index.info()["coarse"].get("bytes", 0)
 
     def rank(self, queries: Sequence[str], k: int) -> list[dict[str, float]]:
-        return self._index.rank_batch(queries, k, mode=self._pipeline.mode, feedback=self._pipeline.feedback)
+        asked = self._vectors(queries) if self._pipeline.mode == "dense" else queries
+        return self._index.rank_batch(asked, k, mode=self._pipeline.mode, feedback=self._pipeline.feedback)
 
     def search(self, query: str) -> object:
         return self._index.search(query, mode=self._pipeline.mode, feedback=self._pipeline.feedback)
+
+    def _vectors(self, queries: Sequence[str]) -> np.ndarray:
+        """The same queries are ranked to several depths, and encoded once."""
+        if self._encoded is None or self._encoded[0] is not queries:
+            self._encoded = queries, np.asarray(self._index.encoder.encode_query(list(queries)), np.float32)
+        return self._encoded[1]
 
 
 class _ManyVectors:
