@@ -34,6 +34,7 @@ CLAIMS = {
     "p10_dense_retrieval": "sememe.claims.p10_dense_retrieval",
     "p12_bidr": "sememe.claims.p12_bidr",
     "p17_ance_prf": "sememe.claims.p17_ance_prf",
+    "p17_ance_prf_trained": "sememe.claims.p17_ance_prf_trained",
     "p20_binary_codes": "sememe.claims.p20_binary_codes",
     "p21_bag_of_words": "sememe.claims.p21_bag_of_words",
     "p24_contriever": "sememe.claims.p24_contriever",

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from sememe.claims.claim import Claim, Condition, Figures, Setting
-from sememe.claims.pruned_tokens import Collection, Ragged, Row, compared, run_of, runs_of
+from sememe.claims.pruned_tokens import Collection, Ragged, Row, run_of, runs_of
+from sememe.claims.several_collections import compared
 
 SETS = ("scifact", "cranfield", "cisi")
 QUERY_TOKENS, DOCUMENT_TOKENS = 32, 128

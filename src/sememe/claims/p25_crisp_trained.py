@@ -13,7 +13,8 @@ import numpy as np
 
 from sememe.claims.claim import Claim, Condition, Figures, Setting
 from sememe.claims.fitting import fit
-from sememe.claims.pruned_tokens import Collection, Ragged, Row, compared, runs_of
+from sememe.claims.pruned_tokens import Collection, Ragged, Row, runs_of
+from sememe.claims.several_collections import compared
 from sememe.corpus import Document, read
 from sememe.evaluation.docstring_pairs import docstring_pairs
 from sememe.training.config import TrainingConfig

@@ -66,6 +66,8 @@ class Judged(NamedTuple):
         positive: a row.
         found: rows, the best first; as the search gave them, answers included.
         answers: all rows that answer it, which are no negatives.
+        fed: rows whose texts are read with the query, if not `found`: another query's, or none, to tell what feedback
+            does from what training does.
 
     """
 
@@ -73,6 +75,7 @@ class Judged(NamedTuple):
     positive: int
     found: Sequence[int]
     answers: frozenset[int]
+    fed: Sequence[int] | None = None
 
 
 class AncePrf(Objective):
@@ -174,7 +177,10 @@ class FeedbackData:
 
     @property
     def fingerprint(self) -> str:
-        marks = [repr((each.query, each.positive, list(each.found))) for each in self._judged]
+        marks = [
+            repr((each.query, each.positive, list(each.found), *([] if each.fed is None else [list(each.fed)])))
+            for each in self._judged
+        ]
         return hashlib.sha256("\n".join(marks).encode()).hexdigest()
 
     @property
@@ -189,9 +195,9 @@ class FeedbackData:
             each, own = self._judged[which], self._negatives[which]
             epoch = (number * self._batch_size + place) // len(self._judged)
             walk = (np.arange(self._config.negatives) + epoch * self._config.negatives) % len(own)
-            fed = (
-                [row for row in each.found if row != each.positive] if rng.random() < self._config.hide else each.found
-            )
+            fed = each.found if each.fed is None else each.fed
+            if rng.random() < self._config.hide:
+                fed = [row for row in fed if row != each.positive]
             passages = [self._text(int(row)) for row in fed[: self._prf.k]]
             rows.append(self._prf.framed(each.query, passages))
             candidates.append([each.positive, *own[walk]])
