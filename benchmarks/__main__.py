@@ -14,6 +14,7 @@ NAMES = (
     "search",
     "encode",
     "harvest",
+    "circuits",
     "atoms_training",
     "multi_vector",
     "paragraph_vectors",

@@ -52,10 +52,7 @@ def save(
 
     """
     path = Path(path)
-    if path.is_dir() and list(path.iterdir()) and not (path / CARD).is_file():
-        raise ArtifactError(
-            f"is not {_a(kind)} folder, so it is not replaced", where=str(path), hint="Choose another path"
-        )
+    check_replaceable(path, kind)
     contents = {ARRAYS: save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})}
     contents.update(files or {})
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
@@ -63,6 +60,19 @@ def save(
         for name, data in contents.items():
             disk.write_file(folder / name, data)
         disk.write_file(folder / CARD, seal(kind, {**card, "files": checksums}))
+
+
+def check_replaceable(path: Path, kind: str) -> None:
+    """Refuse a folder of something else, before the work whose result it is to hold.
+
+    Raises:
+        ArtifactError: the folder holds files and no card.
+
+    """
+    if path.is_dir() and list(path.iterdir()) and not (path / CARD).is_file():
+        raise ArtifactError(
+            f"is not {_a(kind)} folder, so it is not replaced", where=str(path), hint="Choose another path"
+        )
 
 
 def load(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sememe.cli import codes
 from sememe.cli.flags import add_json_flag, new_parser
 from sememe.cli.hits import hits_as_dict, print_feedback, print_hits, print_stages
 from sememe.cli.opening import PLACE_HELP, open_place, place
@@ -85,6 +86,8 @@ def run(options: argparse.Namespace) -> int:
         return run_evaluation(options)
     if options.index is None or options.query is None:
         raise InputError("needs an index and a query", hint='Such as: sememe search my.index "what I look for"')
+    if isinstance(options.index, Path) and codes.is_codes(options.index):
+        return codes.run_search(options)
     from sememe.search.filters import parse_filter
     from sememe.search.multi_vector import MultiVectorIndex
 

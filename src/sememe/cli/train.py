@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sememe.cli import train_feedback
+from sememe.cli import codes, train_feedback
 from sememe.cli.flags import add_fields, add_json_flag, new_parser, read_fields
 from sememe.cli.output import duration, print_facts, print_json, print_table, size
 from sememe.corpus import ReadConfig
@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add_json_flag(encoder)
     _add_options(encoder)
     train_feedback.add_parser(kinds)
+    codes.add_parser(kinds)
     return parser
 
 
@@ -105,6 +106,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb."""
     if options.what == "feedback":
         return train_feedback.run(options)
+    if options.what == "codes":
+        return codes.run_training(options)
     from sememe.evaluation.code_search import collection_folder
     from sememe.training.encoders import EncoderTraining
     from sememe.training.workers import Workers

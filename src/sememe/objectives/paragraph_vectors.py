@@ -7,7 +7,8 @@ return.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 KIND = "paragraph-vectors"
 UNKNOWN = ("error", "zero")
 FACTS = ("n_documents", "n_words", "losses")
+TITLE_CHARACTERS = 80
 
 
 class Inferred(NamedTuple):
@@ -52,6 +54,7 @@ class BinaryParagraphVector:
         weights: what predicts words; see `sememe.objectives.paragraph_training`.
         documents: codes, vectors and numbers of known words of the documents it was learned from.
         card: how learning went: documents, words, mean loss of each epoch in nats a word.
+        names: id and title of each document, or the beginning of its text.
     """
 
     def __init__(
@@ -61,9 +64,12 @@ class BinaryParagraphVector:
         weights: Mapping[str, np.ndarray],
         documents: Inferred,
         card: Mapping[str, Any],
+        *,
+        names: Sequence[Sequence[str]],
     ) -> None:
         self.config, self.vocabulary = config, vocabulary
         self.weights, self.documents, self.card = dict(weights), documents, dict(card)
+        self.names = [(str(id_), str(title)) for id_, title in names]
 
     @classmethod
     def fit(
@@ -83,8 +89,9 @@ class BinaryParagraphVector:
             MissingExtraError: torch is not installed.
         """
         config = replace(config or ParagraphConfig(), **_known(options))
+        names: list[tuple[str, str]] = []
         vocabulary, words = Vocabulary.learn(
-            map(_text, _several(corpus)),
+            _named(corpus, names),
             min_count=config.min_count,
             stop_words=config.stop_words,
             bigrams=config.bigrams,
@@ -93,7 +100,7 @@ class BinaryParagraphVector:
         trained = paragraph_training.train(words, targets, vocabulary.counts, config)
         documents = _finished(trained.documents, trained.weights, words.lengths, config)
         card = {"n_documents": words.n_texts, "n_words": len(words.ids), "losses": trained.losses}
-        return cls(config, vocabulary, trained.weights, documents, card)
+        return cls(config, vocabulary, trained.weights, documents, card, names=names)
 
     @property
     def codes(self) -> np.ndarray:
@@ -130,13 +137,13 @@ class BinaryParagraphVector:
         """
         if unknown not in UNKNOWN:
             raise InputError(f"unknown must be error or zero, not {unknown!r}")
-        names: list[str] = []
+        names: list[tuple[str, str]] = []
         words = self.vocabulary.encode(_named(texts, names))
         missing = np.flatnonzero(words.lengths == 0)
         if len(missing) and unknown == "error":
             raise InputError(
                 f"{len(missing)} of {len(names)} texts have no word that is known from training",
-                where=names[missing[0]],
+                where=names[missing[0]][0],
                 hint="Leave them out, or give unknown='zero' for codes of zeros",
             )
         config = replace(self.config, random_state=seed)
@@ -156,6 +163,7 @@ class BinaryParagraphVector:
             **held,
             "words": np.frombuffer("\n".join(self.vocabulary.words).encode(), np.uint8),
             "counts": self.vocabulary.counts,
+            "names": np.frombuffer(json.dumps(self.names).encode(), np.uint8),
         }
         artifact.save(path, KIND, arrays, {**self.card, "config": asdict(self.config)})
 
@@ -171,14 +179,19 @@ class BinaryParagraphVector:
             config = ParagraphConfig(**card["config"])
             words = arrays.pop("words").tobytes().decode().split("\n")
             vocabulary = Vocabulary(words, arrays.pop("counts"), config.stop_words)
+            names = json.loads(arrays.pop("names").tobytes())
             documents = Inferred(arrays.pop("codes", None), arrays.pop("vectors", None), arrays.pop("n_words"))
         except (KeyError, TypeError, ValueError, InputError) as error:
             raise ArtifactError(
                 f"does not hold paragraph vectors ({error})", where=str(path), hint="Make it again"
             ) from None
         _check_shapes(path, config, vocabulary, arrays)
+        if len(names) != len(documents.n_words):
+            raise ArtifactError(
+                f"names {len(names)} of {len(documents.n_words)} documents", where=str(path), hint="Make it again"
+            )
         told: dict[str, Any] = {name: card[name] for name in FACTS if name in card}
-        return cls(config, vocabulary, arrays, documents, told)
+        return cls(config, vocabulary, arrays, documents, told, names=names)
 
     def __repr__(self) -> str:
         return f"BinaryParagraphVector({self.config.variant}, {len(self.documents.n_words)} documents)"
@@ -207,21 +220,20 @@ def _known(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
-def _text(item: Document | str) -> str:
-    return item if isinstance(item, str) else item.content
-
-
 def _several(texts: Iterable[Document | str]) -> Iterable[Document | str]:
     if isinstance(texts, str):
         raise InputError("texts must be a list of texts, not a single one")
     return texts
 
 
-def _named(texts: Iterable[Document | str], names: list[str]) -> Iterator[str]:
-    """The texts; their ids, or numbers, are put into `names` on the way."""
+def _named(texts: Iterable[Document | str], names: list[tuple[str, str]]) -> Iterator[str]:
+    """The texts; their ids (or numbers) and titles (or beginnings) are put into `names` on the way."""
     for number, item in enumerate(_several(texts)):
-        names.append(f"text {number}" if isinstance(item, str) else item.id)
-        yield _text(item)
+        text, id_, title = (
+            (item, f"text {number}", "") if isinstance(item, str) else (item.content, item.id, item.title)
+        )
+        names.append((id_, title or " ".join(text[: 4 * TITLE_CHARACTERS].split())[:TITLE_CHARACTERS]))
+        yield text
 
 
 def _check_shapes(
