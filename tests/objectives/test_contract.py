@@ -21,6 +21,7 @@ from sememe.objectives.distillation import Distillation  # noqa: E402
 from sememe.objectives.masked_language_model import MaskedLanguageModel  # noqa: E402
 from sememe.objectives.nested import Nested  # noqa: E402
 from sememe.objectives.pairs import Pairs  # noqa: E402
+from sememe.objectives.replug import Replug  # noqa: E402
 from sememe.objectives.revela import Revela  # noqa: E402
 from sememe.training.objective import Seen  # noqa: E402
 from sememe.training.representing import Represent, map_tensor  # noqa: E402
@@ -29,6 +30,11 @@ from sememe.training.representing import Represent, map_tensor  # noqa: E402
 def shared_letters(query: str, texts) -> np.ndarray:
     """A teacher."""
     return np.array([len(set(query) & set(text)) / 3 for text in texts], np.float32)
+
+
+def tiny_replug() -> Replug:
+    language = LanguageModel(causal_model("llama"), byte_pairs(), name="tiny")
+    return Replug(language_model=language, chunk_words=12, chunk_tokens=12)
 
 
 def tiny_revela() -> Revela:
@@ -45,6 +51,7 @@ CASES = {
     "masked-lm": MaskedLanguageModel,
     "nested": lambda: Nested(Contriever(queue=16), [4, 8]),
     "pairs": lambda: Pairs(symmetric=True),
+    "replug": tiny_replug,
     "revela": tiny_revela,
     "pairs, mined": lambda: Pairs(mine="self", refresh=1, mined=3, depth=5, negatives=2),
 }

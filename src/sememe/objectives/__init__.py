@@ -26,6 +26,7 @@ OBJECTIVES = {
     "distillation": Home("sememe.objectives.distillation", "Distillation", "DistillationConfig", takes_pairs=True),
     "masked-lm": Home("sememe.objectives.masked_language_model", "MaskedLanguageModel", "MaskedLanguageModelConfig"),
     "pairs": Home("sememe.objectives.pairs", "Pairs", "PairsConfig", takes_pairs=True),
+    "replug": Home("sememe.objectives.replug", "Replug", "ReplugConfig"),
     "revela": Home("sememe.objectives.revela", "Revela", "RevelaConfig"),
 }
 """Objectives by the name that the command line knows them by."""

@@ -7,29 +7,24 @@ similarities say. Whatever helps the prediction raises a similarity; retriever a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
+from typing import Any
 
 from sememe.corpus import Document
-from sememe.errors import InputError
 from sememe.extras import require
 from sememe.models.language import LanguageModel
-from sememe.models.tokens import as_batch
 from sememe.models.trainable import TrainableEncoder
-from sememe.objectives.chunks import DocumentBatches, chunk_text
 from sememe.objectives.in_batch_attention import prepare_model, run_passes, similarity_weights
 from sememe.objectives.info_nce import cosine_scores, spread
+from sememe.objectives.language_chunks import ChunkConfig, ChunkData
 from sememe.training.objective import Batch, DataView, Kind, Loss, Objective, Representation
-from sememe.training.token_store import TokenStore
 
 
 @dataclass(frozen=True)
-class RevelaConfig:
+class RevelaConfig(ChunkConfig):
     """Options of the objective; the defaults are the paper's but for the weight temperature.
 
     Raises:
@@ -37,9 +32,6 @@ class RevelaConfig:
 
     """
 
-    language_model: str = field(
-        default="smollm2-135m", metadata={"help": "a causal language model of the Llama or Qwen family"}
-    )
     train_language_model: bool = field(default=True, metadata={"help": "train it too; it is not saved"})
     weight_temperature: float = field(
         default=0.05,
@@ -48,20 +40,11 @@ class RevelaConfig:
     v_norm: bool = field(
         default=True, metadata={"help": "read all texts equally loud; the paper's choice for prose, not for code"}
     )
-    query_part: float = field(default=0.5, metadata={"help": "share of a chunk that asks for the others"})
     dual_loss: bool = field(default=False, metadata={"help": "add the loss of the language model alone"})
-    chunk_words: int = field(default=120, metadata={"help": "most words in a chunk, whole sentences"})
-    chunk_tokens: int = field(default=156, metadata={"help": "tokens of a chunk that the language model reads"})
-    interleave: int = field(default=2, metadata={"help": "documents whose chunks a batch is made of in turn"})
 
-    def __post_init__(self) -> None:
-        problems = [] if 0 < self.weight_temperature < inf else ["weight_temperature must be above 0"]
-        if not 0 < self.query_part <= 1:
-            problems.append("query_part must be above 0, at most 1")
-        if self.chunk_words < 2 or self.chunk_tokens < 2 or self.interleave < 1:
-            problems.append("chunk_words and chunk_tokens must be at least 2, interleave at least 1")
-        if problems:
-            raise InputError("; ".join(problems), where="RevelaConfig")
+    def problems(self) -> list[str]:
+        temperature = [] if 0 < self.weight_temperature < inf else ["weight_temperature must be above 0"]
+        return temperature + super().problems()
 
 
 class Revela(Objective):
@@ -143,96 +126,3 @@ def next_token_loss(logits: Any, ids: Any, mask: Any) -> Any:
     scores = logits[:, :-1][real]
     exact = scores.to(torch.promote_types(scores.dtype, torch.float32))
     return torch.nn.functional.cross_entropy(exact, ids[:, 1:][real])
-
-
-class ChunkData:
-    """Batches of chunks, as the retriever's tokens and as the language model's.
-
-    Args:
-        documents: what is cut into chunks.
-        encoder: the retriever.
-        language: the language model.
-        config: the options.
-        batch_size: chunks in a batch.
-        seed: of every draw.
-        scratch: where token ids go.
-
-    Raises:
-        InputError: there are fewer chunks than a batch has, or every document is a single chunk.
-
-    """
-
-    def __init__(
-        self,
-        documents: Iterable[Document],
-        encoder: TrainableEncoder,
-        language: LanguageModel,
-        config: RevelaConfig,
-        *,
-        batch_size: int,
-        seed: int,
-        scratch: Path,
-    ) -> None:
-        self._encoder, self._config = encoder, config
-        self._longest = min(config.chunk_tokens, language.max_tokens)
-        chunks = _Chunks(documents, config.chunk_words)
-        self._store = TokenStore.build(chunks, encoder, scratch / "tokens.bin", least=0)
-        reader = cast(Any, _Reader(language))
-        self._words = TokenStore.build(chunks, reader, scratch / "language_tokens.bin", least=0)
-        ids = np.array(self._store.ids)
-        self._owners = np.cumsum(np.append(0, ids[1:] != ids[:-1])).astype(np.int64)
-        n_documents = int(self._owners[-1]) + 1
-        if len(self._owners) < batch_size or n_documents == len(self._owners):
-            raise InputError(
-                f"{n_documents} documents are {len(self._owners)} chunks; a batch has {batch_size}, and only chunks of "
-                "one document can help each other",
-                where="the corpus",
-                hint="Give longer documents, or fewer --chunk-words or a smaller --batch-size",
-            )
-        self._batches = DocumentBatches(self._owners, batch_size, config.interleave, seed)
-
-    @property
-    def fingerprint(self) -> str:
-        return f"{self._store.fingerprint} {self._words.fingerprint}"
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        n_documents = int(self._owners[-1]) + 1
-        return {"trained_on": n_documents, "chunks": len(self._owners), "tokens": len(self._store.tokens)}
-
-    def batch(self, number: int) -> Batch:
-        chunks = self._batches.draw(number)
-        rows = [self._store.row(chunk).tolist() for chunk in chunks]
-        words = [self._words.row(chunk)[: self._longest].tolist() for chunk in chunks]
-        asked = [row[: max(1, int(self._config.query_part * len(row)))] for row in rows]
-        views = {
-            "query": [self._encoder.framed(row, "query") for row in asked],
-            "passage": [self._encoder.framed(row, "document") for row in rows],
-        }
-        ids = as_batch(words, 0)
-        mask = np.arange(ids.shape[1]) < np.array([len(row) for row in words])[:, None]
-        arrays = {"ids": ids, "mask": mask, "owners": self._owners[chunks]}
-        return Batch(views, [self._store.ids[chunk] for chunk in chunks], arrays)
-
-
-class _Chunks:
-    """The chunks of documents, each as a document with its owner's id; those of a word or two are left out."""
-
-    def __init__(self, documents: Iterable[Document], max_words: int) -> None:
-        self._documents, self._max_words = documents, max_words
-
-    def __iter__(self) -> Iterator[Document]:
-        for document in self._documents:
-            for chunk in chunk_text(document.content, self._max_words):
-                if len(chunk.split()) > 2:
-                    yield Document(document.id, chunk)
-
-
-class _Reader:
-    """A language model as something that tokenises."""
-
-    def __init__(self, language: LanguageModel) -> None:
-        self._language = language
-
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        return [list(self._language.tokenize(text).ids) for text in texts]
