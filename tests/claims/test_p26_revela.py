@@ -9,7 +9,7 @@ from tiny_models import byte_pairs, causal_model
 torch = pytest.importorskip("torch")
 
 from sememe.claims import p26_revela as p26  # noqa: E402
-from sememe.claims.planted_pairs import N_ENTITIES, VOCABULARY, Variant, planted_batch, train_pairs  # noqa: E402
+from sememe.claims.planted_pairs import N_ENTITIES, VOCABULARY, Variant, planted_batch, train_by_likelihood, train_pairs  # noqa: E402
 from sememe.claims.running import run  # noqa: E402
 from sememe.models.language import LanguageModel  # noqa: E402
 from sememe.objectives import in_batch_attention  # noqa: E402
@@ -74,3 +74,9 @@ def test_the_area_counts_pairs_of_one_article():
     assert p26._same_article_auc(values) == 1
     assert p26._same_article_auc(-values) == 0
     assert p26._same_article_auc(np.zeros((4, 4))) == 0.5
+
+
+def test_ranking_by_likelihood_learns_partners_too():
+    found = train_by_likelihood(120, 0)
+    assert found["language model"] > 0.8
+    assert found["partner"] > 0.5

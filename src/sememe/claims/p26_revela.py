@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sememe.claims.claim import Claim, Condition, Figures, Setting
-from sememe.claims.planted_pairs import Variant, train_pairs
+from sememe.claims.planted_pairs import Variant, train_by_likelihood, train_pairs
 from sememe.claims.wikitext import wikitext_paragraphs
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ VARIANTS = {
     "joint, temperature 0.01": Variant(temperature=0.01),
     "joint, temperature 0.0001": Variant(temperature=1e-4),
 }
+REPLUG = "REPLUG"
 LANGUAGE_MODEL = "smollm2-135m"
 DATA = "text-wikitext2"
 ARTICLES, OF_ONE, TOKENS = 4, 2, 64
@@ -71,6 +72,9 @@ def measure(prepared: _Prepared, seed: int) -> dict[str, float]:
     for name in prepared.size.variants:
         found = train_pairs(VARIANTS[name], prepared.size.steps, seed)
         figures |= {f"{name}: {figure}": value for figure, value in found.items()}
+    if prepared.size.batches:
+        ranked = train_by_likelihood(prepared.size.steps, seed)
+        figures |= {f"{REPLUG}: {figure}": value for figure, value in ranked.items()}
     return {**figures, **prepared.figures}
 
 
@@ -181,6 +185,8 @@ CLAIM = Claim(
     baselines=(
         "`partner, untrained`: the retriever before",
         "`weights detached`: in-batch attention is on, but nothing of it reaches the retriever",
+        f"`{REPLUG}` (shown, no threshold): the same table learns to rank as the language model does, which is warmed "
+        "up as long on chunks in front of others and then stays as it is; 56 passes of two chunks a batch",
         "chance: 1/7; comparing words: below chance, which `partner, untrained` shows",
     ),
     metric="partner: share of chunks whose nearest of the seven others in the batch is of the same document, over 60 "

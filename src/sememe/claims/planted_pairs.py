@@ -22,6 +22,7 @@ WARM_UP_STEPS, WARM_UP_CHUNKS = 300, 64
 RETRIEVER_WIDTH, CHUNKS = 32, 8
 RETRIEVER_RATE, MODEL_RATE, WARM_UP_RATE = 1e-2, 1e-3, 3e-3
 ASKED_BATCHES = 60
+LIKELIHOOD_TEMPERATURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,11 @@ def copying_model(seed: int) -> Any:
 
 
 def warm_up(model: Any, normalize: bool, seed: int) -> None:
-    """Teach the model to use what it is shown: its true partner (even steps), or that or any other chunk (odd ones)."""
+    """Teach the model to use what it is shown."""
     import torch
 
-    rng = np.random.default_rng([seed, 1])
     optimizer = torch.optim.AdamW(model.parameters(), lr=WARM_UP_RATE)
-    for step in range(WARM_UP_STEPS):
-        chunks = planted_batch(WARM_UP_CHUNKS // 2, rng)
-        partners = np.arange(len(chunks)) ^ 1
-        if step % 2:
-            others = (np.arange(len(chunks)) + rng.integers(1, len(chunks), size=len(chunks))) % len(chunks)
-            partners = np.where(rng.random(len(chunks)) < 0.5, partners, others)
+    for chunks, partners in _shown(seed):
         weights = torch.nn.functional.one_hot(torch.from_numpy(partners), len(chunks)).float()
         _, read = _losses(model, chunks, weights, normalize)
         optimizer.zero_grad()
@@ -133,6 +128,70 @@ def train_pairs(variant: Variant, steps: int, seed: int) -> dict[str, float]:
         losses.append((float(alone.detach()), float(read.detach())))
     last = np.mean(losses[-max(1, steps // 10) :], axis=0)
     return {**found, "partner": partner_accuracy(table, seed), "alone": float(last[0]), "read": float(last[1])}
+
+
+def train_by_likelihood(steps: int, seed: int) -> dict[str, float]:
+    """REPLUG: the same table learns to rank as a language model does that stays as it is.
+
+    The model is warmed up on reading its partner, or any other chunk, in front of a chunk, as often as Revela's.
+
+    Returns:
+        `partner` as `train_pairs`; `language model`: how often the chunk that makes another likeliest is its partner.
+
+    """
+    import torch
+
+    from sememe.objectives.in_batch_attention import similarity_weights
+    from sememe.objectives.replug import divergence, pair_likelihoods
+
+    def likelihoods(chunks: np.ndarray) -> Any:
+        ids = torch.from_numpy(chunks)
+        return pair_likelihoods(model, ids, torch.ones_like(ids, dtype=torch.bool))
+
+    model = copying_model(seed)
+    _warm_up_in_front(model, seed)
+    torch.manual_seed(seed + 1000)
+    table = torch.nn.Embedding(VOCABULARY, RETRIEVER_WIDTH)
+    optimizer = torch.optim.AdamW(table.parameters(), lr=RETRIEVER_RATE)
+    for chunks in _batches(steps, seed):
+        wanted = similarity_weights(likelihoods(chunks), LIKELIHOOD_TEMPERATURE)
+        loss = divergence(wanted, _similarities(table, chunks), Variant().temperature)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    rng = np.random.default_rng([seed, 3])
+    likeliest = [
+        likelihoods(planted_batch(CHUNKS // 2, rng)).fill_diagonal_(-np.inf).argmax(1).numpy()
+        for _ in range(ASKED_BATCHES)
+    ]
+    right = np.stack(likeliest) == np.arange(CHUNKS) ^ 1
+    return {"partner": partner_accuracy(table, seed), "language model": float(right.mean())}
+
+
+def _warm_up_in_front(model: Any, seed: int) -> None:
+    import torch
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=WARM_UP_RATE)
+    for chunks, partners in _shown(seed):
+        ids = torch.from_numpy(np.concatenate([chunks[partners], chunks], axis=1))
+        n = chunks.shape[1]
+        logits = model(input_ids=ids).logits[:, n - 1 : -1]
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, n:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def _shown(seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches to warm up with, and what each chunk is shown: its partner, and in odd steps that or any other."""
+    rng = np.random.default_rng([seed, 1])
+    for step in range(WARM_UP_STEPS):
+        chunks = planted_batch(WARM_UP_CHUNKS // 2, rng)
+        partners = np.arange(len(chunks)) ^ 1
+        if step % 2:
+            others = (np.arange(len(chunks)) + rng.integers(1, len(chunks), size=len(chunks))) % len(chunks)
+            partners = np.where(rng.random(len(chunks)) < 0.5, partners, others)
+        yield chunks, partners
 
 
 def partner_accuracy(table: Any, seed: int) -> float:
