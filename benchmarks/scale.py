@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.made import clustered_vectors
 from sememe.bank import Bank
+from sememe.search.coarse.inverted import InvertedLists
 from sememe.search.coarse.kinds import CODES, parse_coarse
 from sememe.search.coarse.stage import Coarse
 
@@ -153,6 +154,8 @@ def _times(folder: Path, timed: Sequence[int]) -> Measures:
             ms = _ms(stage, queries, large)
             per_vector = 1e6 * (ms - at_small[name]) / (large - small)
             stages[name] = {"ns_per_vector": per_vector, "ms": {str(small): at_small[name], str(large): ms}}
+            if isinstance(stage, InvertedLists):
+                stages[name]["share_read"] = stage.n_probed / len(stage.centroids)
         exact_large = _exact_ms(bank, queries)
         exact = {
             "ns_per_vector": 1e6 * (exact_large - exact_small) / (large - small),

@@ -21,9 +21,10 @@ from benchmarks.harness import RESULTS
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 SIZES = (10**7, 10**9, 10**11)
 STAGES = ("binary", "pq:48", "ivf")
-FOR_MORE_CELLS = 200
-"""`ivf` looks into more cells when more candidates than this are asked for, in proportion; an eighth of all before."""
-PROBED_SHARE = 1 / 8
+CELLS_BY_ROOT = 4
+"""`ivf` makes this times sqrt(n) cells and looks into the square root of their number."""
+FOR_MORE_CELLS = 100
+"""It looks into more when more candidates than this are asked for, in proportion."""
 Measures = Mapping[str, Any]
 
 
@@ -77,8 +78,10 @@ def cost(measures: Measures, stage: str, n: float, machine: Machine) -> Cost | N
         size, needed, power = grown
         candidates = needed * max(1.0, n / size) ** power
         memory = n * (measured["bytes_per_vector"] + measures["map_bytes_per_vector"])
-        more_cells = min(1 / PROBED_SHARE, max(1.0, candidates / FOR_MORE_CELLS)) if stage == "ivf" else 1.0
-        scanned = n * (measured["ns_per_vector"] * more_cells + measures["filter_mask_ns_per_vector"])
+        scanned = n * measured["ns_per_vector"]
+        if stage == "ivf":
+            scanned = _scanned_in_cells(measures, n, candidates)
+        scanned += n * measures["filter_mask_ns_per_vector"]
         seconds = 1e-9 * scanned + 1e-6 * candidates * row["us_per_row"]
     needed_machines = [
         memory / (machine.usable * machine.memory_gib * 2**30),
@@ -86,6 +89,14 @@ def cost(measures: Measures, stage: str, n: float, machine: Machine) -> Cost | N
         0.0 if seconds is None else machine.queries_per_second * seconds / machine.cores,
     ]
     return Cost(memory, disk, candidates, seconds, max(1, math.ceil(max(needed_machines))))
+
+
+def _scanned_in_cells(measures: Measures, n: float, candidates: float) -> float:
+    """Nanoseconds to find the nearest cells and to read the codes in them."""
+    measured, n_cells = measures["stages"]["ivf"], CELLS_BY_ROOT * math.sqrt(n)
+    share = min(1.0, max(1.0, candidates / FOR_MORE_CELLS) / math.sqrt(n_cells))
+    ns_of_code = measured["ns_per_vector"] / measured["share_read"]
+    return float(n * share * ns_of_code + n_cells * measures["exact"]["ns_per_vector"])
 
 
 def measured_table(measures: Measures) -> str:

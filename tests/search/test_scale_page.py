@@ -37,7 +37,15 @@ def test_a_worked_example():
     measures = {
         "texts": {"text_bytes": 1000.0, "lexical_bytes": 464.0},
         "rows": {"float32": {"row_bytes": 1536, "us_per_row": 2.0}},
-        "stages": {"binary": {"bytes_per_vector": 56.0, "ns_per_vector": 3.0, "candidates": {"100": 10, "10000": 100}}},
+        "stages": {
+            "binary": {"bytes_per_vector": 56.0, "ns_per_vector": 3.0, "candidates": {"100": 10, "10000": 100}},
+            "ivf": {
+                "bytes_per_vector": 60.0,
+                "ns_per_vector": 0.1,
+                "share_read": 0.05,
+                "candidates": {"100": 200, "10000": 200},
+            },
+        },
         "exact": {"ns_per_vector": 100.0},
         "filter_mask_ns_per_vector": 1.0,
         "map_bytes_per_vector": 18,
@@ -53,3 +61,6 @@ def test_a_worked_example():
     assert cost(measures, "binary", 1e9, machine).machines == 138  # memory: 74e9 bytes of half a GiB each
     assert cost(measures, "graph", 1e6, machine).memory == 1.7e9
     assert cost(measures, "exact", 1e6, machine).core_seconds == pytest.approx(0.101)
+    # 4,000 cells, of which twice the square root are read for 200 candidates, at 2 ns a code.
+    in_cells = 1e6 * 2 / 4000**0.5 * 2e-9 + 4000 * 100e-9 + 1e6 * 1e-9 + 200 * 2e-6
+    assert cost(measures, "ivf", 1e6, machine).core_seconds == pytest.approx(in_cells)
