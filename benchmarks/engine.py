@@ -171,6 +171,9 @@ def search_ours(kind: str, folder: str) -> dict[str, Any]:
     n_bytes = folder_bytes(Path(folder) / "bank")
     name = parse_coarse(kind)
     if name.kind not in CODES:
+        import torch  # every process that turns a text into a query has it, and half-precision rows are read faster
+
+        torch.set_num_threads(1)
         starts = np.arange(len(bank))
         points = answer_all(
             folder, {"": lambda query: next(rank_exact(bank, starts, query[None], allowed, K)).rows}, few=True

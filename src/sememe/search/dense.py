@@ -21,6 +21,7 @@ from sememe.search.stages import Clock, StageReport
 BLOCK_ROWS = 16_384
 FEW_QUERIES = 3
 ROWS_IN_CACHE = 1024
+DECODED_BYTES = 1 << 20
 MAX_SCORES = 64 << 20  # float32 scores held at once: 256 MiB
 # Scores of the first stage are off by rounding; whatever comes this close to the k-th is scored exactly.
 TOLERANCE = 1e-4
@@ -51,7 +52,7 @@ def rank_exact(bank: Bank, starts: np.ndarray, queries: np.ndarray, allowed: np.
     for first in range(0, len(queries), per_chunk):
         clock, chunk = Clock(), queries[first : first + per_chunk]
         rows = np.empty((len(chunk), len(bank)), np.float32)
-        for start, block in bank.batches(BLOCK_ROWS):
+        for start, block in bank.batches(_block_rows(bank)):
             _multiply(chunk, block, rows[:, start : start + len(block)])
         scores = rows if len(starts) == len(bank) else np.maximum.reduceat(rows, starts, axis=1)
         n_bytes, ms = len(bank) * bank.row_bytes // len(chunk), clock.lap() / len(chunk)
@@ -126,6 +127,11 @@ def rescore(
         best = order[np.sort(first)][:k]
     fine = StageReport("fine", len(best), len(rows) * bank.row_bytes, clock.lap())
     return Ranking(ordinals[best], rows[best], exact[best], (*before, fine))
+
+
+def _block_rows(bank: Bank) -> int:
+    """How many rows are read at once: those that must be turned into float32 first should stay in the cache."""
+    return BLOCK_ROWS if bank.dtype == "float32" else max(1, DECODED_BYTES // (4 * bank.dimensions))
 
 
 def _multiply(queries: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
