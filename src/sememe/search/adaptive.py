@@ -261,7 +261,7 @@ def nearest_rows(
         n: how many rows; fewer when fewer are allowed.
         allowed: which rows may be found; shape (n_rows,), boolean.
         own: for each query the first row that is its own and the first after those, which are not found by it;
-            shape (n_queries, 2).
+            shape (n_queries, 2), or (n_queries, m, 2) for m such ranges.
         normalize: bring prefixes to unit length.
 
     Returns:
@@ -294,8 +294,9 @@ def _scan(
             scores /= np.maximum(np.linalg.norm(part, axis=1), np.finfo(np.float32).tiny)
         inside = allowed[start : start + len(block)]
         if own is not None:
-            for of_query, (low, high) in zip(scores, own, strict=True):
-                of_query[max(0, low - start) : max(0, high - start)] = -np.inf
+            for of_query, ranges in zip(scores, own.reshape(len(scores), -1, 2), strict=True):
+                for low, high in ranges:
+                    of_query[max(0, low - start) : max(0, high - start)] = -np.inf
         for number, of_query in enumerate(scores):
             items = top_items(of_query, inside, n)
             best[number] = _merged(best[number], items + start, of_query[items], n)
