@@ -260,18 +260,19 @@ CLAIM = Claim(
     paper="BERT base, 131,072 negatives, Wikipedia and CCNet: recall@100 above BM25's on 11 of 15 BEIR sets (mean of "
     "14: 59.6 against 63.4; nDCG@10 37.1 against 43.0, BM25 ahead on most), Izacard et al. (TMLR 2022). Crops against "
     "the inverse cloze task, nDCG@10: Quora 75.4 against 27.6, NQ 17.7 against 19.4",
-    protocol="Small: articles of FOLDOC with a first sentence of 6 words or more and 50 words after it, which is cut off; half "
-    "of them train, up to 1,500 others are asked about (ASYM: the first sentence for the rest; SYM: the first half of "
-    "the rest for the second). The encoder is a table of 128-dimensional word-piece vectors, random at first; 700 "
-    "steps of 64 pairs, AdamW 2e-3, temperature 0.05, crops of 5 to 50% of windows of 256 tokens, queue of 4,096 "
-    "keys, momentum 0.99. The same with a transformer of one layer (500 steps, windows of 128), with and without "
-    "momentum: a table has nothing that turns all vectors at once, so it does not collapse without, as tries on made "
-    "articles showed before the first run at small; its row is shown too. Then a transformer of two layers from "
-    "scratch on the documents of Cranfield, CISI and CACM (200 steps of 32 pairs in windows of 96 tokens, with and "
-    "without 200 steps of masked language modelling before), asked the collections' own queries, and MiniLM before "
-    "and after 20 such steps (one seed): only shown, no threshold rests on it. These collections had 500 steps of 256 "
-    "tokens in a first plan, which took too long and was stopped before it gave a figure. Tiny: made articles whose "
-    "parts are linked by synonyms. Full: longer, and more collections; the paper's own scale needs its corpora",
+    protocol="Small: articles of FOLDOC with a first sentence of 6 words or more and 50 words after it, which is cut "
+    "off; half of them train, up to 1,500 others are asked about (ASYM: the first sentence for the rest; SYM: "
+    "the first half of the rest for the second). The encoder is a table of 128-dimensional word-piece "
+    "vectors, random at first; 700 steps of 64 pairs, AdamW 2e-3, temperature 0.05, crops of 5 to 50% of "
+    "windows of 256 tokens, queue of 4,096 keys, momentum 0.99. The same with a transformer of one layer (500 "
+    "steps, windows of 128), with and without momentum: a table has nothing that turns all vectors at once, "
+    "so it does not collapse without, as tries on made articles showed before the first run at small; its row "
+    "is shown too. Then a transformer of two layers from scratch on the documents of Cranfield, CISI and CACM "
+    "(200 steps of 32 pairs in windows of 96 tokens, with and without 200 steps of masked language modelling "
+    "before), asked the collections' own queries, and MiniLM before and after 20 such steps (one seed): only "
+    "shown, no threshold rests on it. These collections had 500 steps of 256 tokens in a first plan, which "
+    "took too long and was stopped before it gave a figure. Tiny: made articles whose parts are linked by "
+    "synonyms. Full: longer, and more collections; the paper's own scale needs its corpora",
     baselines=(
         "`bm25`",
         "`untrained`: the same encoder with its random weights",
