@@ -84,7 +84,7 @@ def test_a_codebook_that_is_not_trained_does_not_pass(run_tiny, monkeypatch):
     monkeypatch.setattr(Arms, "_fit", untrained)
     monkeypatch.setitem(p12_bidr.SIZES, "tiny", replace(SMALL, n_bytes=(8,), fine_bytes=None))
     result = run_tiny()
-    # Of OPQ on vectors as they are nothing differs then. The other baseline trains its maps for longer, which with so few
+    # From OPQ on vectors as they are nothing differs then. The other baseline trains maps for longer, which with so few
     # titles can be better or worse: its condition is not decided by the codebook alone.
     assert not result.conditions[CODEBOOK]
     assert not result.holds
