@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from sememe.claims.claim import Setting
 if TYPE_CHECKING:
     from sememe.models import Encoder
 
+Move = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From a query (d,) and passages (k, d) to the moved query (d,)."""
 DIMENSIONS = 32
 N_FAMILIES, TOPICS_PER_FAMILY, ABOUT_EACH = 16, 4, 5
 """Planted topics lie near others of their family; so many documents are about each."""
@@ -47,6 +49,16 @@ class JudgedVectors:
         """The documents that fit each query best, the best first; (n_queries, depth), ties by place."""
         scores = Q @ self.D.T
         return np.argsort(-scores, axis=1, kind="stable")[:, :depth]
+
+    def moved(self, move: Move, rows: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """The queries after passages were fed back; (n_queries, d).
+
+        Args:
+            move: what makes a query of a query and its passages.
+            rows: the passages of each query.
+
+        """
+        return np.stack([move(q0, self.D[of_query]) for q0, of_query in zip(self.Q, rows, strict=True)])
 
     def run(self, Q: np.ndarray, depth: int) -> dict[str, dict[str, float]]:
         """The same as a run: query id -> document id -> score."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sememe.claims.claim import Claim, Condition, Figures, Setting
-from sememe.claims.judged_vectors import JudgedVectors, planted_judged, read_judged
+from sememe.claims.judged_vectors import JudgedVectors, Move, planted_judged, read_judged
 from sememe.evaluation.metrics import compare, evaluate_run, query_metrics
 from sememe.lexical.bm25 import Lexical
 from sememe.models import Encoder
@@ -37,8 +37,6 @@ MANY, ONE = ("cranfield", "planted-many"), ("scifact", "planted-one")
 
 Values = Mapping[str, Mapping[str, float]]
 """Metric -> query id -> value."""
-Move = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From a query (d,) and passages (k, d) to the moved query (d,)."""
 
 MOVES: dict[str, Move] = {
     "average": average,
@@ -110,7 +108,7 @@ def _controls(judged: JudgedVectors, rng: np.random.Generator) -> dict[str, Valu
     ]
     relevant = [rng.permutation(of_query)[:3] for of_query in known]
     return {
-        f"3 {name}, {kind}": _values(judged, _moved(judged, MOVES[kind], chosen))
+        f"3 {name}, {kind}": _values(judged, judged.moved(MOVES[kind], chosen))
         for name, chosen in (("random", random), ("known relevant", relevant))
         for kind in ("rocchio .4/.6", "rocchio .7/.3")
     }
@@ -121,7 +119,7 @@ def _vector_rows(judged: JudgedVectors) -> dict[str, Values]:
     rows = {"base": _values(judged, judged.Q)}
     for name, move in MOVES.items():
         for k in DEPTHS:
-            rows[f"{name} k={k}"] = _values(judged, _moved(judged, move, top[:, :k]))
+            rows[f"{name} k={k}"] = _values(judged, judged.moved(move, top[:, :k]))
     return rows
 
 
@@ -131,7 +129,7 @@ def _concatenated(judged: JudgedVectors, encoder: Encoder, figures: dict[str, fl
     for k in CONCATENATED:
         prf = PrfEncoder.from_encoder(encoder, k, WINDOW)
         # A query that fills the window is searched with as it is.
-        room = [len(encoder.token_spans(query)) + 4 <= WINDOW for query in judged.query_texts]
+        room = [prf.has_room(query) for query in judged.query_texts]
         passages = [
             [judged.document_texts[row] for row in top[number, :k]] if room[number] else []
             for number in range(len(judged.queries))
@@ -219,10 +217,6 @@ def _costs(judged: JudgedVectors, encoder: Encoder) -> dict[str, float]:
         f"{judged.name}: time of {name} k=3 / plain search": medians[name] / medians["plain"]
         for name in ("average", "concatenation")
     }
-
-
-def _moved(judged: JudgedVectors, move: Move, rows: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    return np.stack([move(q0, judged.D[of_query]) for q0, of_query in zip(judged.Q, rows, strict=True)])
 
 
 def _values(judged: JudgedVectors, Q: np.ndarray) -> Values:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -13,6 +13,7 @@ import numpy as np
 from sememe.claims.claim import Claim, Condition, Figures, Setting
 from sememe.claims.fitting import fit
 from sememe.claims.judged_vectors import JudgedVectors, read_judged
+from sememe.claims.p17_ance_prf import MOVES
 from sememe.claims.several_collections import compared
 from sememe.claims.vectors import encode_once
 from sememe.corpus import read
@@ -20,7 +21,7 @@ from sememe.evaluation.collection import read_collection
 from sememe.evaluation.docstring_pairs import docstring_pairs
 from sememe.evaluation.metrics import query_metrics
 from sememe.models.feedback_encoder import PrfEncoder
-from sememe.search.feedback import average, rocchio
+from sememe.search.feedback import average
 from sememe.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ METRICS = ("ndcg@10", "map", "recall@100")
 DEPTH = 1000
 K = 3
 N_FOUND = 200
-LEAST_ROOM = 4  # two tokens around the text, one between its parts, one of a passage
 UNTRAINED, TRAINED, ALONE = "untrained", "trained", "trained without feedback"
 WRONG_TRAINING, WRONG_PASSAGES = "trained on others' feedback", "trained, others' feedback at search"
 COMPARED = (
@@ -109,13 +109,14 @@ def prepare(setting: Setting) -> Iterator[_Prepared]:
     else:
         texts, vectors, answers, tasks = _papers(setting, encoder, size)
     reader = PrfEncoder.from_encoder(encoder, K, size.window)
-    answers = {query: rows for query, rows in answers.items() if _has_room(reader, query)}
+    answers = {query: rows for query, rows in answers.items() if reader.has_room(query)}
     asked = encode_once(setting, encoder, list(answers), as_queries=True)
     prepared = _Prepared(size, encoder, texts, vectors, _judged(answers, asked, vectors), tasks, {})
+    top = {name: task.rank(task.Q, K) for name, task in tasks.items()}
     fixed = {
         "base": {name: task.Q for name, task in tasks.items()},
-        "average": {name: _moved(task, average) for name, task in tasks.items()},
-        "rocchio": {name: _moved(task, lambda q0, V: rocchio(q0, V, 0.4, 0.6)) for name, task in tasks.items()},
+        "average": {name: task.moved(average, top[name]) for name, task in tasks.items()},
+        "rocchio": {name: task.moved(MOVES["rocchio .4/.6"], top[name]) for name, task in tasks.items()},
         UNTRAINED: {name: _read(reader, task, size.words) for name, task in tasks.items()},
     }
     yield replace(prepared, fixed=fixed)
@@ -205,19 +206,9 @@ def _read(reader: PrfEncoder, task: JudgedVectors, words: int, others: np.ndarra
     ]
     # A query that fills the window is searched with as it is.
     fed = [
-        of_query if _has_room(reader, query) else [] for query, of_query in zip(task.query_texts, passages, strict=True)
+        of_query if reader.has_room(query) else [] for query, of_query in zip(task.query_texts, passages, strict=True)
     ]
     return reader.encode_batch(task.query_texts, fed)[0]
-
-
-def _has_room(reader: PrfEncoder, query: str) -> bool:
-    """Whether a passage fits the window beside a query."""
-    return len(reader.encoder.token_spans(query)) + LEAST_ROOM <= reader.window
-
-
-def _moved(task: JudgedVectors, move: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-    top = task.rank(task.Q, K)
-    return np.stack([move(q0, task.D[rows]) for q0, rows in zip(task.Q, top, strict=True)])
 
 
 def _judged(answers: Mapping[str, set[int]], asked: np.ndarray, vectors: np.ndarray) -> list[Judged]:

@@ -18,6 +18,7 @@ from sememe.claims.several_collections import compared
 from sememe.corpus import Document, read
 from sememe.evaluation.docstring_pairs import docstring_pairs
 from sememe.training.config import TrainingConfig
+from sememe.training.search_task import SearchTask
 
 if TYPE_CHECKING:
     from sememe.models.multi_vector import Kind, MultiVectorEncoder
@@ -81,19 +82,10 @@ N_TEST_PAIRS = 300
 
 
 @dataclass(frozen=True)
-class _Task:
-    """A test collection as texts."""
-
-    queries: Mapping[str, str]
-    documents: Mapping[str, str]
-    qrels: Mapping[str, Mapping[str, int]]
-
-
-@dataclass(frozen=True)
 class _Prepared:
     size: _Size
     pairs: Sequence[Document]
-    tasks: Mapping[str, _Task]
+    tasks: Mapping[str, SearchTask]
 
 
 @contextmanager
@@ -103,7 +95,7 @@ def prepare(setting: Setting) -> Iterator[_Prepared]:
     if setting.scale == "tiny":
         yield _Prepared(size, *_docstrings(size.pairs))
     else:
-        tasks = {name: _read_task(setting.data(f"retrieval-{name}")) for name in SETS}
+        tasks = {name: SearchTask.read(setting.data(f"retrieval-{name}")) for name in SETS}
         yield _Prepared(size, _papers(setting, size.pairs), tasks)
 
 
@@ -121,7 +113,7 @@ def measure(prepared: _Prepared, seed: int) -> dict[str, float]:
             values[name] |= found
             figures |= {f"{name}: vectors a document: {row}": n for row, n in n_vectors.items()}
     for name, task in prepared.tasks.items():
-        values[name]["bm25"] = _bm25(task)
+        values[name]["bm25"] = task.bm25()[METRIC]
     for name, of_rows in values.items():
         figures |= {f"{name}: {row}": float(np.mean(list(found.values()))) for row, found in of_rows.items()}
     for row in next(iter(values.values())):
@@ -179,7 +171,7 @@ def _copy(encoder: TrainableTokens) -> TrainableTokens:
 
 
 def _metrics(
-    task: _Task, encoder: MultiVectorEncoder, rows: Mapping[str, Row]
+    task: SearchTask, encoder: MultiVectorEncoder, rows: Mapping[str, Row]
 ) -> tuple[dict[str, Mapping[str, float]], dict[str, float]]:
     """The metric of every query for each row, and how many vectors a document has in it."""
     from sememe.evaluation.metrics import query_metrics
@@ -189,26 +181,13 @@ def _metrics(
 
     collection = Collection(
         list(task.queries),
-        list(task.documents),
+        list(task.texts),
         task.qrels,
         tokens(task.queries, "query"),
-        tokens(task.documents, "document"),
+        tokens(task.texts, "document"),
     )
     runs, n_vectors = runs_of(collection, rows)
     return {row: query_metrics(run, task.qrels, [METRIC])[METRIC] for row, run in runs.items()}, n_vectors
-
-
-def _bm25(task: _Task) -> Mapping[str, float]:
-    from sememe.training.search_task import SearchTask
-
-    return SearchTask(task.queries, task.documents, task.qrels).bm25()[METRIC]
-
-
-def _read_task(folder: Path) -> _Task:
-    from sememe.evaluation.collection import read_collection
-
-    queries, qrels = read_collection(folder)
-    return _Task(queries, {document.id: document.content for document in read(folder)}, qrels)
 
 
 def _papers(setting: Setting, n: int) -> list[Document]:
@@ -224,11 +203,11 @@ def _papers(setting: Setting, n: int) -> list[Document]:
     return found
 
 
-def _docstrings(n: int) -> tuple[list[Document], dict[str, _Task]]:
+def _docstrings(n: int) -> tuple[list[Document], dict[str, SearchTask]]:
     """Docstrings of the standard library and the functions that they describe: some train, others ask."""
     pairs = docstring_pairs(n + N_TEST_PAIRS)
     train, test = pairs[N_TEST_PAIRS:], pairs[:N_TEST_PAIRS]
-    task = _Task(
+    task = SearchTask(
         {f"q{i}": pair.docstring for i, pair in enumerate(test)},
         {f"d{i}": pair.body for i, pair in enumerate(test)},
         {f"q{i}": {f"d{i}": 1} for i in range(len(test))},

@@ -87,21 +87,6 @@ def run_training(options: argparse.Namespace) -> int:
     return 0
 
 
-def is_codes(folder: Path) -> bool:
-    """Whether a folder is what `sememe train codes` made."""
-    from sememe import artifact
-    from sememe.errors import ArtifactError
-    from sememe.objectives.paragraph_vectors import KIND
-
-    if not (folder / artifact.CARD).is_file():
-        return False
-    try:
-        artifact.load_card(folder, KIND)
-    except ArtifactError:
-        return False
-    return True
-
-
 def run_search(options: argparse.Namespace) -> int:
     """Print the documents whose codes are nearest to the query's."""
     from sememe.objectives.paragraph_vectors import BinaryParagraphVector

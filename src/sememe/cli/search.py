@@ -86,7 +86,9 @@ def run(options: argparse.Namespace) -> int:
         return run_evaluation(options)
     if options.index is None or options.query is None:
         raise InputError("needs an index and a query", hint='Such as: sememe search my.index "what I look for"')
-    if isinstance(options.index, Path) and codes.is_codes(options.index):
+    from sememe.objectives.paragraph_vectors import BinaryParagraphVector
+
+    if isinstance(options.index, Path) and BinaryParagraphVector.is_codes(options.index):
         return codes.run_search(options)
     from sememe.search.filters import parse_filter
     from sememe.search.multi_vector import MultiVectorIndex

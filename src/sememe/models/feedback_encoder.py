@@ -196,6 +196,11 @@ class PrfEncoder:
         """
         return self._ids(query, as_texts(passages), "the query")[0]
 
+    def has_room(self, query: str) -> bool:
+        """Whether a query leaves room for a token of a passage; one that does not can only be encoded alone."""
+        n_tokens = self._tokens.count(self.as_read(self._prompt() + query))
+        return len(self._before) + n_tokens + 2 + len(self._after) <= self.window
+
     def with_weights(self, encoder: TransformerEncoder) -> PrfEncoder:
         """The same settings, read with other weights."""
         return PrfEncoder(encoder, self._settings)

@@ -15,7 +15,7 @@ from sememe.models.language import LanguageModel
 from sememe.models.tokens import as_batch
 from sememe.models.trainable import TrainableEncoder
 from sememe.objectives.chunks import DocumentBatches, chunk_text
-from sememe.training.objective import Batch
+from sememe.training.objective import Batch, DataView, Kind, Objective
 from sememe.training.token_store import TokenStore
 
 
@@ -47,6 +47,42 @@ class ChunkConfig:
         if self.chunk_words < 2 or self.chunk_tokens < 2 or self.interleave < 1:
             problems.append("chunk_words and chunk_tokens must be at least 2, interleave at least 1")
         return problems
+
+
+class ChunkObjective(Objective):
+    """Half a chunk asks for whole ones, and a language model has the same texts as tokens of its own.
+
+    Args:
+        config: the options.
+        language_model: the language model; loaded by default as `config.language_model` says.
+
+    """
+
+    config: ChunkConfig
+
+    def __init__(self, config: ChunkConfig, language_model: LanguageModel | None) -> None:
+        self.config, self._given = config, language_model
+        self._language: LanguageModel | None = None
+
+    @property
+    def views(self) -> Mapping[str, Kind]:
+        return {"query": "pooled", "passage": "pooled"}
+
+    @property
+    def language(self) -> LanguageModel:
+        """The language model, once it is prepared."""
+        assert self._language is not None, "prepare comes first"
+        return self._language
+
+    def prepare(self, encoder: TrainableEncoder, batch_size: int, seed: int) -> None:
+        self._language = self._given or LanguageModel.load(self.config.language_model, device=str(encoder.device))
+
+    def data(
+        self, documents: Iterable[Document], encoder: TrainableEncoder, batch_size: int, seed: int, scratch: Path
+    ) -> DataView:
+        return ChunkData(
+            documents, encoder, self.language, self.config, batch_size=batch_size, seed=seed, scratch=scratch
+        )
 
 
 class ChunkData:

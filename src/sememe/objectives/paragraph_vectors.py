@@ -193,6 +193,12 @@ class BinaryParagraphVector:
         told: dict[str, Any] = {name: card[name] for name in FACTS if name in card}
         return cls(config, vocabulary, arrays, documents, told, names=names)
 
+    @staticmethod
+    def is_codes(path: str | Path) -> bool:
+        """Whether a folder says that it is what `save` wrote."""
+        card = Path(path) / artifact.CARD
+        return card.is_file() and artifact.load_json(card).get("kind") == KIND
+
     def __repr__(self) -> str:
         return f"BinaryParagraphVector({self.config.variant}, {len(self.documents.n_words)} documents)"
 

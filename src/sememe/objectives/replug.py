@@ -7,20 +7,17 @@ chunks, so a batch of n costs n (n - 1) passes of two chunks; Revela costs two p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
 from typing import Any
 
-from sememe.corpus import Document
 from sememe.extras import require
 from sememe.models.language import LanguageModel
-from sememe.models.trainable import TrainableEncoder
 from sememe.objectives.in_batch_attention import similarity_weights
 from sememe.objectives.info_nce import cosine_scores, spread
-from sememe.objectives.language_chunks import ChunkConfig, ChunkData
-from sememe.training.objective import Batch, DataView, Kind, Loss, Objective, Representation
+from sememe.objectives.language_chunks import ChunkConfig, ChunkObjective
+from sememe.training.objective import Batch, Loss, Representation
 
 PAIRS_AT_ONCE = 16
 
@@ -47,7 +44,7 @@ class ReplugConfig(ChunkConfig):
         return found + super().problems()
 
 
-class Replug(Objective):
+class Replug(ChunkObjective):
     """Kullback-Leibler divergence of the retriever's ranking of a batch from the language model's.
 
     Args:
@@ -63,32 +60,14 @@ class Replug(Objective):
     def __init__(
         self, config: ReplugConfig | None = None, *, language_model: LanguageModel | None = None, **options: Any
     ) -> None:
-        self.config = config or ReplugConfig(**options)
-        self._given = language_model
-        self._language: LanguageModel | None = None
-
-    @property
-    def views(self) -> Mapping[str, Kind]:
-        return {"query": "pooled", "passage": "pooled"}
-
-    def prepare(self, encoder: TrainableEncoder, batch_size: int, seed: int) -> None:
-        self._language = self._given or LanguageModel.load(self.config.language_model, device=str(encoder.device))
-
-    def data(
-        self, documents: Iterable[Document], encoder: TrainableEncoder, batch_size: int, seed: int, scratch: Path
-    ) -> DataView:
-        assert self._language is not None, "prepare comes first"
-        return ChunkData(
-            documents, encoder, self._language, self.config, batch_size=batch_size, seed=seed, scratch=scratch
-        )
+        super().__init__(config or ReplugConfig(**options), language_model)
 
     def loss(self, representations: Mapping[str, Representation], batch: Batch) -> Loss:
         torch = require("torch", "models")
-        assert self._language is not None, "prepare comes first"
         similarities = cosine_scores(representations["query"].float(), representations["passage"].float())
         ids, mask = (torch.from_numpy(batch.arrays[name]).to(similarities.device) for name in ("ids", "mask"))
         wanted = similarity_weights(
-            pair_likelihoods(self._language.model, ids, mask), self.config.likelihood_temperature
+            pair_likelihoods(self.language.model, ids, mask), self.config.likelihood_temperature
         )
         owners = torch.from_numpy(batch.arrays["owners"]).to(similarities.device)
         figures = {

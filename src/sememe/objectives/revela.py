@@ -7,20 +7,18 @@ similarities say. Whatever helps the prediction raises a similarity; retriever a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
 from typing import Any
 
-from sememe.corpus import Document
 from sememe.extras import require
 from sememe.models.language import LanguageModel
 from sememe.models.trainable import TrainableEncoder
 from sememe.objectives.in_batch_attention import prepare_model, run_passes, similarity_weights
 from sememe.objectives.info_nce import cosine_scores, spread
-from sememe.objectives.language_chunks import ChunkConfig, ChunkData
-from sememe.training.objective import Batch, DataView, Kind, Loss, Objective, Representation
+from sememe.objectives.language_chunks import ChunkConfig, ChunkObjective
+from sememe.training.objective import Batch, Loss, Representation
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class RevelaConfig(ChunkConfig):
         return temperature + super().problems()
 
 
-class Revela(Objective):
+class Revela(ChunkObjective):
     """Next-token prediction with in-batch attention.
 
     The encoder's own prompts stand in front of queries and chunks, where it has any.
@@ -65,35 +63,19 @@ class Revela(Objective):
     def __init__(
         self, config: RevelaConfig | None = None, *, language_model: LanguageModel | None = None, **options: Any
     ) -> None:
-        self.config = config or RevelaConfig(**options)
-        self._given = language_model
-        self._model: Any = None
-        self._language: LanguageModel | None = None
-
-    @property
-    def views(self) -> Mapping[str, Kind]:
-        return {"query": "pooled", "passage": "pooled"}
+        super().__init__(config or RevelaConfig(**options), language_model)
 
     def prepare(self, encoder: TrainableEncoder, batch_size: int, seed: int) -> None:
-        self._language = self._given or LanguageModel.load(self.config.language_model, device=str(encoder.device))
-        self._model = self._language.model
-        prepare_model(self._model)
-        self._model.requires_grad_(self.config.train_language_model)
-
-    def data(
-        self, documents: Iterable[Document], encoder: TrainableEncoder, batch_size: int, seed: int, scratch: Path
-    ) -> DataView:
-        assert self._language is not None, "prepare comes first"
-        return ChunkData(
-            documents, encoder, self._language, self.config, batch_size=batch_size, seed=seed, scratch=scratch
-        )
+        super().prepare(encoder, batch_size, seed)
+        prepare_model(self.language.model)
+        self.language.model.requires_grad_(self.config.train_language_model)
 
     def loss(self, representations: Mapping[str, Representation], batch: Batch) -> Loss:
         torch = require("torch", "models")
         similarities = cosine_scores(representations["query"].float(), representations["passage"].float())
         weights = similarity_weights(similarities, self.config.weight_temperature)
         ids, mask = (torch.from_numpy(batch.arrays[name]).to(weights.device) for name in ("ids", "mask"))
-        plain, read = run_passes(self._model, ids, mask, weights, normalize=self.config.v_norm)
+        plain, read = run_passes(self.language.model, ids, mask, weights, normalize=self.config.v_norm)
         alone, helped = (next_token_loss(logits, ids, mask) for logits in (plain, read))
         owners = torch.from_numpy(batch.arrays["owners"]).to(weights.device)
         found = weights.detach()
@@ -107,9 +89,9 @@ class Revela(Objective):
         return Loss(helped + alone if self.config.dual_loss else helped, figures)
 
     def parameters(self) -> Mapping[str, Any]:
-        if self._model is None or not self.config.train_language_model:
+        if self._language is None or not self.config.train_language_model:
             return {}
-        return {f"language_model.{name}": weight for name, weight in self._model.named_parameters()}
+        return {f"language_model.{name}": weight for name, weight in self._language.model.named_parameters()}
 
 
 def next_token_loss(logits: Any, ids: Any, mask: Any) -> Any:
