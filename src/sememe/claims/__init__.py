@@ -41,6 +41,7 @@ CLAIMS = {
     "p25_crisp": "sememe.claims.p25_crisp",
     "p25_crisp_trained": "sememe.claims.p25_crisp_trained",
     "p26_revela": "sememe.claims.p26_revela",
+    "p26_revela_trained": "sememe.claims.p26_revela_trained",
 }
 """Claim id -> the module that holds it as `CLAIM`; imported only when it is asked for."""
 

@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sememe.claims.keeping import Kept
 from sememe.errors import ArtifactError, InputError
 
 SCALES = ("tiny", "small", "full")
@@ -42,6 +44,11 @@ class Setting:
     shared: Path
     work: Path
     cache: Path
+
+    @cached_property
+    def kept(self) -> Kept:
+        """Parts that a stopped run has measured."""
+        return Kept(self.work / "kept", self.shared)
 
     def data(self, name: str) -> Path:
         """The folder of a data set.
@@ -119,7 +126,7 @@ class Result:
         seeds: the seeds.
         versions: of Python and packages.
         machine: see `sememe.claims.machine.describe_machine`.
-        seconds: wall time.
+        seconds: wall time, that of earlier, stopped runs whose parts were kept among it.
         peak_memory_mib: of the process.
 
     """

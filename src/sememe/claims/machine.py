@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,12 @@ THREADS = "OMP_NUM_THREADS"
 
 
 def describe_machine() -> dict[str, Any]:
-    """The processor's name, usable cores, threads (None: as many as cores), memory in MiB, and operating system."""
+    """The processor's name, usable cores, threads (None: as many as cores), memory in MiB, and operating system.
+
+    And the accelerator's name, where torch was used and sees one.
+    """
+    torch = sys.modules.get("torch")
+    accelerator = {"accelerator": torch.cuda.get_device_name()} if torch and torch.cuda.is_available() else {}
     pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
         "processor": _processor(),
@@ -25,6 +31,7 @@ def describe_machine() -> dict[str, Any]:
         "threads": os.environ.get(THREADS),
         "memory_mib": pages * page_bytes >> 20,
         "system": f"{platform.system()} {platform.machine()}",
+        **accelerator,
     }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,10 @@ def run(
     work_dir: str | Path | None = None,
     results_dir: str | Path = RESULTS,
 ) -> Result:
-    """Run a claim and write `results_dir/ID-SCALE.json`; see `sememe.claims.run_claim`."""
+    """Run a claim and write `results_dir/ID-SCALE.json`; see `sememe.claims.run_claim`.
+
+    Seeds that a stopped run has measured with the same code are not measured again.
+    """
     if scale not in SCALES:
         raise InputError(f"there is no scale {scale!r}", hint=f"Choose from {', '.join(SCALES)}")
     cache = cache_folder(work_dir)
@@ -42,7 +47,8 @@ def run(
     seeds = list(claim.seeds[scale])
     with claim.prepare(setting) as prepared:
         measured = [
-            claim.measure(prepared, seed) for seed in track(seeds, f"Measuring {claim.id}", len(seeds), unit="seeds")
+            setting.kept.part(f"seed {seed}", partial(_measure, claim, prepared, seed))
+            for seed in track(seeds, f"Measuring {claim.id}", len(seeds), unit="seeds")
         ]
     by_seed = _by_name(claim, measured)
     result = Result(
@@ -56,11 +62,12 @@ def run(
         seeds=seeds,
         versions=versions(),
         machine=describe_machine(),
-        seconds=round(time.perf_counter() - started, 1),
+        seconds=round(time.perf_counter() - started + setting.kept.seconds, 1),
         peak_memory_mib=round(peak_memory_mib(), 1),
     )
     disk.make_folder(Path(results_dir))
     disk.write_file(result_path(results_dir, claim.id, scale), artifact.dump_json(result.as_dict()))
+    setting.kept.clear()
     return result
 
 
@@ -85,10 +92,16 @@ def cache_folder(given: str | Path | None) -> Path:
     return disk.cache_folder() / "claims"
 
 
+def _measure(claim: Claim, prepared: Any, seed: int) -> dict[str, Any]:
+    figures = {name: float(value) for name, value in claim.measure(prepared, seed).items()}
+    unusable = [name for name, value in figures.items() if not math.isfinite(value)]
+    if unusable:
+        raise SememeError(f"gave no usable figures: {', '.join(unusable)}", where=claim.id)
+    return figures
+
+
 def _by_name(claim: Claim, measured: Sequence[Mapping[str, float]]) -> Figures:
     names = list(measured[0])
-    for figures in measured:
-        unusable = [name for name in figures if not math.isfinite(figures[name])]
-        if unusable or list(figures) != names:
-            raise SememeError(f"gave no usable figures: {', '.join(unusable) or 'seeds differ'}", where=claim.id)
-    return {name: [float(figures[name]) for figures in measured] for name in names}
+    if any(list(figures) != names for figures in measured):
+        raise SememeError("gave no usable figures: seeds differ", where=claim.id)
+    return {name: [figures[name] for figures in measured] for name in names}

@@ -49,7 +49,11 @@ def parser() -> argparse.ArgumentParser:
     encoder.add_argument("--pairs", metavar="FILE", help="instead: records with query, positive and maybe negatives")
     encoder.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder to write")
     encoder.add_argument(
-        "--from", dest="start", default="minilm", metavar="MODEL", help="an encoder, or 'scratch' (default minilm)"
+        "--from",
+        dest="start",
+        default="minilm",
+        metavar="MODEL",
+        help="encoder, language model, or 'scratch' (default minilm)",
     )
     encoder.add_argument(
         "--objective", choices=tuple(OBJECTIVES), help="what to learn (default contriever; of --pairs: pairs)"

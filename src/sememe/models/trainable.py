@@ -15,6 +15,7 @@ import numpy as np
 from sememe import disk
 from sememe.errors import InputError
 from sememe.extras import require
+from sememe.models.causal_encoder import encoder_from_language_model, is_language_model
 from sememe.models.encoder import Encoder
 from sememe.models.heads import Dense, Head, Normalize, new_dense
 from sememe.models.layout import refuse_other_folder
@@ -97,8 +98,10 @@ class TrainableEncoder(ABC):
     ) -> TrainableEncoder:
         """Load an encoder to train it on.
 
+        A causal language model that is no encoder yet becomes one: `encoder_from_language_model`.
+
         Args:
-            name_or_path: as for `Encoder.load`.
+            name_or_path: as for `Encoder.load`, or for `LanguageModel.load`.
             changes: what to change on it first.
             device: a torch device.
 
@@ -107,7 +110,8 @@ class TrainableEncoder(ABC):
             InputError: the change does not fit it.
 
         """
-        return as_trainable(Encoder.load(name_or_path, device=device), changes)
+        kind = encoder_from_language_model if is_language_model(name_or_path) else Encoder.load
+        return as_trainable(kind(name_or_path, device=device), changes)
 
     @property
     def similarity(self) -> str:
