@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 from sememe import claims, disk
-from sememe.claims import Claim, Condition, list_claims, load_claim, report, run_claim
+from sememe.claims import Claim, Condition, keeping, list_claims, load_claim, report, run_claim
+from sememe.claims.keeping import Kept
 from sememe.claims.running import interval, run
 from sememe.errors import ArtifactError, InputError, MissingExtraError, SememeError
 
@@ -152,6 +154,54 @@ def test_a_figure_that_is_no_number_is_an_error(tmp_path, value):
     with pytest.raises(SememeError, match="toy: gave no usable figures: row: count"):
         run(broken, "tiny", work_dir=tmp_path, results_dir=tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_seeds_of_a_stopped_run_are_not_measured_again(tmp_path):
+    measured = []
+
+    def measure(prepared, seed):
+        measured.append(seed)
+        if measured == [1, 2]:
+            raise KeyboardInterrupt
+        return {"row: count": prepared * seed, "about": np.float32(0.5)}
+
+    claim = replace(TOY, measure=measure)
+    places = {"work_dir": tmp_path / "work", "results_dir": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        run(claim, "tiny", **places)
+    result = run(claim, "tiny", **places)
+    assert measured == [1, 2, 2, 3]
+    assert result.by_seed == {"row: count": [1.0, 2.0, 3.0], "about": [0.5, 0.5, 0.5]}
+    assert list(result.by_seed) == ["row: count", "about"]
+    run(claim, "tiny", **places)  # a run that came to its end leaves nothing behind that another would take
+    assert measured == [1, 2, 2, 3, 1, 2, 3]
+
+
+def test_what_other_code_or_other_data_measured_is_not_taken(tmp_path, monkeypatch):
+    def part(data) -> dict:
+        return Kept(tmp_path / "kept", data).part("row", lambda: {"made": len(made)} if made.append(1) is None else {})
+
+    made: list[int] = []
+    assert part(tmp_path) == part(tmp_path) == {"made": 1}
+    assert part(tmp_path / "other") == {"made": 2}
+    monkeypatch.setattr(keeping, "_marks", lambda: "another version")
+    assert part(tmp_path) == {"made": 3}
+
+
+def test_the_time_of_kept_parts_is_counted_once(tmp_path):
+    def slow() -> dict:
+        inner.part("inner", lambda: {"made": 1})
+        return {}
+
+    first = Kept(tmp_path, tmp_path)
+    first.part("inner", lambda: {"made": time.sleep(0.2) or 1})
+    assert first.seconds == 0
+    inner = Kept(tmp_path, tmp_path)
+    inner.part("outer", slow)
+    last = Kept(tmp_path, tmp_path)
+    last.part("outer", dict)
+    assert 0.2 <= inner.seconds < 0.4
+    assert 0.2 <= last.seconds < 0.4
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says():

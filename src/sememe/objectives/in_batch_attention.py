@@ -66,18 +66,21 @@ def cross_attention(
 
     """
     torch = require("torch", "models")
-    total: Any = 0.0
-    for start in range(0, len(keys), at_once):
-        some = slice(start, start + at_once)
+    checkpoint = require("torch.utils.checkpoint", "models").checkpoint
+
+    def read(some: slice) -> Any:
         scores = torch.einsum("ihld,jhmd->ijhlm", queries, keys[some]) * scale
         scores = scores.masked_fill(~mask[some][None, :, None, None], float("-inf"))
         attention = _softmax(scores).to(values.dtype)
-        read = torch.einsum("ijhlm,jhmd->ijhld", attention, values[some])
+        found = torch.einsum("ijhlm,jhmd->ijhld", attention, values[some])
         if normalize:
             lengths = torch.einsum("ijhlm,jhm->ijhl", attention, values[some].norm(dim=-1))
-            read = read / (lengths[..., None] + _TINY)
-        total = total + torch.einsum("ij,ijhld->ihld", weights[:, some], read)
-    return total
+            found = found / (lengths[..., None] + _TINY)
+        return torch.einsum("ij,ijhld->ihld", weights[:, some], found)
+
+    # The scores of all pairs of texts in all layers would fill the memory: they are computed anew for the gradient.
+    parts = [slice(start, start + at_once) for start in range(0, len(keys), at_once)]
+    return sum(checkpoint(read, part, use_reentrant=False, preserve_rng_state=False) for part in parts)
 
 
 @dataclass

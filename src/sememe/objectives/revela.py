@@ -23,7 +23,7 @@ from sememe.training.objective import Batch, Loss, Representation
 
 @dataclass(frozen=True)
 class RevelaConfig(ChunkConfig):
-    """Options of the objective; the defaults are the paper's but for the weight temperature.
+    """Options of the objective; the defaults are the paper's but for the weight temperature and V-normalisation.
 
     Raises:
         InputError: a value is out of range; all problems are reported together.
@@ -36,7 +36,10 @@ class RevelaConfig(ChunkConfig):
         metadata={"help": "what similarities are divided by; the paper's 1e-4 learns from near-ties only"},
     )
     v_norm: bool = field(
-        default=True, metadata={"help": "read all texts equally loud; the paper's choice for prose, not for code"}
+        default=False,
+        metadata={
+            "help": "read all texts equally loud; the paper's choice for prose, which short runs learn less with"
+        },
     )
     dual_loss: bool = field(default=False, metadata={"help": "add the loss of the language model alone"})
 
