@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("-k", type=int, default=10, help="hits that are meant (default 10)")
     parser.add_argument("--memory", type=float, metavar="MIB", help="the most that the first stage may hold")
     parser.add_argument("--stages", default=",".join(TUNED_STAGES), metavar="A,B", help="the first stages to measure")
-    parser.add_argument("--queries", help="texts to measure with; sampled documents when left out, which are easier")
+    parser.add_argument("--queries", help="texts to measure with (default: points halfway between documents)")
     parser.add_argument("--write", action="store_true", help="put the choice into force")
     add_json_flag(parser)
     return parser

@@ -310,7 +310,7 @@ class Index(BaseIndex[IndexConfig, Encoder]):
 
         Args:
             stages: first stages, as in `IndexConfig`; those that do not fit the vectors are left out.
-            queries: texts to measure with, at least 20; by default sampled rows, which are easier.
+            queries: texts to measure with, at least 20; by default points halfway between documents.
             recall: the share of the true top k that must be among the candidates.
             k: how many hits are meant.
             memory: the most bytes that the stage may hold.

@@ -12,6 +12,7 @@ from sememe.bank import Bank
 from sememe.search.adaptive import nearest_rows
 from sememe.search.coarse.kinds import CoarseName, fit_stage, parse_coarse, stage_class
 from sememe.search.coarse.stage import Coarse
+from sememe.search.made_queries import between_rows
 
 KIND = "measured-coarse"
 MIN_CANDIDATES = 100
@@ -63,29 +64,17 @@ class Shortlist:
         return candidates_for(k, self.asked, self.per_hit)
 
     def measure(self, bank: Bank, live: np.ndarray, *, grow: bool, random_state: int = 0) -> None:
-        """Measure recall@10 with made queries; `grow` proposes more rows until it reaches the target.
-
-        A query lies halfway between two sampled rows, and all rows of their documents are left out of its true and
-        proposed lists. Rows themselves would be easier than what people ask: with 100 candidates titles of arXiv's
-        abstracts found fewer of their true ten best than rows where a stage missed any, and about as many as such
-        midpoints or more.
-        """
-        alive = np.flatnonzero(live)
-        if not len(alive):
+        """Measure recall@10 with made queries (`between_rows`); `grow` proposes more until it reaches the target."""
+        if not live.any():
             return
-        draw = np.random.default_rng(random_state)
-        pairs = draw.choice(alive, (min(SAMPLED_QUERIES, len(alive)), 2))
-        queries, documents = bank[pairs[:, 0]] + bank[pairs[:, 1]], bank.documents
-        # The rows of a document lie together.
-        own = np.stack([np.searchsorted(documents, documents[pairs], side) for side in ("left", "right")], axis=2)
-        truth, _ = nearest_rows(queries, bank, bank.dimensions, 10, allowed=live, own=own, normalize=False)
+        queries = between_rows(bank, live, SAMPLED_QUERIES, np.random.default_rng(random_state))
+        truth, _ = nearest_rows(
+            queries.vectors, bank, bank.dimensions, 10, allowed=live, own=queries.own, normalize=False
+        )
         while True:
             found = []
-            for ranges, query, true in zip(own, queries, truth, strict=True):
-                others = live.copy()
-                for low, high in ranges:
-                    others[low:high] = False
-                proposed = self.stage.candidates(query, self.n_candidates(10), others)
+            for number, (query, true) in enumerate(zip(queries.vectors, truth, strict=True)):
+                proposed = self.stage.candidates(query, self.n_candidates(10), queries.others(number, live))
                 found.append(np.isin(true, proposed).mean() if len(true) else 1.0)
             self.recall = float(np.mean(found))
             if not grow or self.recall >= TARGET_RECALL or self.n_candidates(10) >= len(bank):

@@ -14,6 +14,7 @@ from sememe.errors import InputError
 from sememe.progress import progress
 from sememe.search.adaptive import nearest_rows
 from sememe.search.coarse.kinds import CODES, fit_stage, parse_coarse
+from sememe.search.made_queries import Queries, between_rows
 
 TUNED_STAGES = (
     "binary",
@@ -29,7 +30,7 @@ TUNED_STAGES = (
     "itq",
     "atoms",
 )
-SAMPLED_QUERIES = 400  # half of them choose, half confirm
+MADE_QUERIES = 400  # half of them choose, half confirm
 MOST_CANDIDATES = 5120
 LEAST_QUERIES = 20
 _AS_FAST = 1.1  # times that differ by less are noise; then the smaller stage is chosen
@@ -126,8 +127,8 @@ def tune(
         bank: the vectors.
         stages: names and stages that hold codes of all rows, measured one after the other, so that a generator needs
             the memory of one. By default prefixes of 16, 32, ... dimensions.
-        queries: shape (n_queries, d), at least 20. By default 400 sampled rows; a row, and all rows of its document,
-            are never found by themselves. Rows are easier queries than real ones: give real ones where there are any.
+        queries: shape (n_queries, d), at least 20. By default 400 made ones (`between_rows`). Give real ones where
+            there are any.
         recall: the target, above 0 and at most 1.
         k: the true top k must be among the candidates.
         memory: the most bytes that a stage may hold.
@@ -140,16 +141,19 @@ def tune(
     """
     allowed = _checked(bank, recall, k, allowed)
     generator = np.random.default_rng(random_state)
-    asked = _sampled(bank, allowed, generator) if queries is None else _given(queries, bank, generator)
-    if len(asked.vectors) < LEAST_QUERIES:
+    if queries is None:
+        asked = between_rows(bank, allowed, MADE_QUERIES, generator)
+    else:
+        asked = _given(queries, bank, generator)
+    if len(asked) < LEAST_QUERIES:
         raise InputError(
-            f"{len(asked.vectors)} queries are too few to choose and to confirm with",
+            f"{len(asked)} queries are too few to choose and to confirm with",
             where="tune",
             hint=f"Give {LEAST_QUERIES} or more",
         )
-    half = len(asked.vectors) // 2
-    truth = asked.truth(bank, k, allowed)
-    choosing, confirming = np.arange(half), np.arange(half, len(asked.vectors))
+    half = len(asked) // 2
+    truth = _truth(bank, asked, k, allowed)
+    choosing, confirming = np.arange(half), np.arange(half, len(asked))
     trial = _Trial(bank, asked, truth, allowed, k)
     curve: list[Point] = []
     reaching: dict[Point, float] = {}
@@ -201,26 +205,11 @@ def cheapest(points: Sequence[Point]) -> Point:
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
-    """Queries (n, d), and for each the rows from .. to that are its own document's, shape (n, 2)."""
-
-    vectors: np.ndarray
-    own: np.ndarray
-
-    def truth(self, bank: Bank, k: int, allowed: np.ndarray) -> np.ndarray:
-        """The k-th best exact score of each query: whatever scores as high is in a true top k; float64, (n,)."""
-        rows, _ = nearest_rows(self.vectors, bank, bank.dimensions, k, allowed=allowed, own=self.own, normalize=False)
-        if any(len(of_query) < k for of_query in rows):
-            raise InputError(f"there are fewer than {k} rows beside a query's own", where="tune")
-        return np.array([_exact(bank, of_query, q).min() for of_query, q in zip(rows, self.vectors, strict=True)])
-
-
-@dataclass(frozen=True, eq=False)
 class _Trial:
     """What a stage is measured with."""
 
     bank: Bank
-    asked: _Asked
+    asked: Queries
     truth: np.ndarray
     allowed: np.ndarray
     k: int
@@ -245,11 +234,7 @@ class _Trial:
 
     def ask(self, stage: Measured, number: int, n: int) -> tuple[float, float]:
         """The recall of one query among `n` candidates, and the seconds that it took."""
-        query, (low, high) = self.asked.vectors[number], self.asked.own[number]
-        allowed = self.allowed
-        if high > low:
-            allowed = allowed.copy()
-            allowed[low:high] = False
+        query, allowed = self.asked.vectors[number], self.asked.others(number, self.allowed)
         started = time.perf_counter()
         rows = np.sort(stage.candidates(query, n, allowed))
         scores = _exact(self.bank, rows, query)
@@ -257,6 +242,14 @@ class _Trial:
         scores = scores[allowed[rows]]  # a stage that proposes what it must not gains nothing by it
         hits = int((scores >= self.truth[number] - _TIE).sum())
         return min(hits, self.k) / self.k, seconds
+
+
+def _truth(bank: Bank, asked: Queries, k: int, allowed: np.ndarray) -> np.ndarray:
+    """The k-th best exact score of each query: whatever scores as high is in a true top k; float64, (n,)."""
+    rows, _ = nearest_rows(asked.vectors, bank, bank.dimensions, k, allowed=allowed, own=asked.own, normalize=False)
+    if any(len(of_query) < k for of_query in rows):
+        raise InputError(f"there are fewer than {k} rows beside a query's own", where="tune")
+    return np.array([_exact(bank, of_query, q).min() for of_query, q in zip(rows, asked.vectors, strict=True)])
 
 
 def _exact(bank: Bank, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
@@ -286,16 +279,8 @@ def _checked(bank: Bank, recall: float, k: int, allowed: np.ndarray | None) -> n
     return allowed
 
 
-def _sampled(bank: Bank, allowed: np.ndarray, generator: np.random.Generator) -> _Asked:
-    rows = generator.permutation(np.flatnonzero(allowed))[:SAMPLED_QUERIES]
-    documents = bank.documents[rows]
-    # The rows of a document lie together.
-    own = np.stack([np.searchsorted(bank.documents, documents), np.searchsorted(bank.documents, documents, "right")], 1)
-    return _Asked(bank[rows], own)
-
-
-def _given(queries: np.ndarray, bank: Bank, generator: np.random.Generator) -> _Asked:
+def _given(queries: np.ndarray, bank: Bank, generator: np.random.Generator) -> Queries:
     checked = np.asarray(queries, np.float32)
     if checked.ndim != 2 or checked.shape[1] != bank.dimensions or not np.isfinite(checked).all():
         raise InputError(f"queries of shape {checked.shape} do not fit {bank.dimensions} dimensions", where="tune")
-    return _Asked(checked[generator.permutation(len(checked))], np.zeros((len(checked), 2), np.int64))
+    return Queries(checked[generator.permutation(len(checked))], np.zeros((len(checked), 0, 2), np.int64))
