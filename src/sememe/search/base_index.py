@@ -119,7 +119,7 @@ class BaseIndex(ABC, Generic[Config, AnyEncoder]):
         try:
             if not generation.complete:
                 raise ArtifactError(
-                    f"is half-built: its build was stopped after {int(generation.live.sum()):,} documents",
+                    f"is half-built: its build was stopped after {int(np.count_nonzero(generation.live)):,} documents",
                     where=str(path),
                     hint="Run the same `sememe index` command again with --resume",
                 )
@@ -144,7 +144,7 @@ class BaseIndex(ABC, Generic[Config, AnyEncoder]):
 
     def __len__(self) -> int:
         """The number of documents."""
-        return int(self._generation.live.sum())
+        return int(np.count_nonzero(self._generation.live))
 
     @property
     def bank(self) -> Bank:

@@ -182,7 +182,7 @@ class Index(BaseIndex[IndexConfig, Encoder]):
         """What the index is, how large, and how good its first stage was measured to be."""
         return {
             "documents": len(self),
-            "deleted": int((~self._generation.live).sum()),
+            "deleted": int(np.count_nonzero(~self._generation.live)),
             "vectors": len(self.bank),
             "dimensions": self.bank.dimensions,
             "encoder": dict(self._manifest.encoder),

@@ -216,7 +216,7 @@ class _Trial:
 
     def curve(self, name: str, stage: Measured, numbers: np.ndarray) -> Iterator[Point]:
         """The points of a stage for k, 2k, ... candidates, until every query has all that it should find."""
-        most = min(int(self.allowed.sum()), max(MOST_CANDIDATES, self.k))
+        most = min(int(np.count_nonzero(self.allowed)), max(MOST_CANDIDATES, self.k))
         sizes = [self.k << power for power in range(most.bit_length()) if self.k << power <= most]
         with progress(f"Measuring {name}", len(sizes) * len(numbers), unit="queries") as bar:
             for n in sizes:
@@ -240,7 +240,7 @@ class _Trial:
         scores = _exact(self.bank, rows, query)
         seconds = time.perf_counter() - started
         scores = scores[allowed[rows]]  # a stage that proposes what it must not gains nothing by it
-        hits = int((scores >= self.truth[number] - _TIE).sum())
+        hits = int(np.count_nonzero(scores >= self.truth[number] - _TIE))
         return min(hits, self.k) / self.k, seconds
 
 
@@ -274,8 +274,8 @@ def _checked(bank: Bank, recall: float, k: int, allowed: np.ndarray | None) -> n
         allowed = np.ones(len(bank), bool)
     if allowed.shape != (len(bank),):
         raise InputError(f"`allowed` has shape {allowed.shape}, not ({len(bank)},)", where="tune")
-    if not 1 <= k < int(allowed.sum()):
-        raise InputError(f"cannot measure the top {k} of {int(allowed.sum())} rows", where="tune")
+    if not 1 <= k < int(np.count_nonzero(allowed)):
+        raise InputError(f"cannot measure the top {k} of {int(np.count_nonzero(allowed))} rows", where="tune")
     return allowed
 
 

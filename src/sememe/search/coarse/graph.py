@@ -98,8 +98,7 @@ class Graph:
 
     def candidates(self, query: np.ndarray, n: int, allowed: np.ndarray) -> np.ndarray:
         n_linked = int(self._index.ntotal)
-        n_allowed = int(allowed.sum())
-        wanted = min(n, n_allowed)
+        wanted = min(n, int(np.count_nonzero(allowed)))
         if not wanted:
             return np.zeros(0, np.int64)
         query = np.ascontiguousarray(query.reshape(1, -1), np.float32)
@@ -144,8 +143,9 @@ class Graph:
 
     def _walk(self, query: np.ndarray, n: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The best `n` rows of the graph; where few are allowed or the walk finds too few, those of a scan."""
-        n = min(n, int(allowed.sum()))
-        if n and allowed.mean() >= WALKED_SHARE:
+        n_allowed = int(np.count_nonzero(allowed))
+        n = min(n, n_allowed)
+        if n and n_allowed >= WALKED_SHARE * len(allowed):
             parameters = search_parameters("SearchParametersHNSW", efSearch=n, sel=selector_of(allowed))
             scores, rows = self._index.search(query, n, params=parameters)
             if (rows[0] >= 0).all():
@@ -178,7 +178,7 @@ class Graph:
 
 def _scan(index: Any, query: np.ndarray, n: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scores and rows of the best `n` allowed codes, all of which are looked at."""
-    n = min(n, int(allowed.sum()))
+    n = min(n, int(np.count_nonzero(allowed)))
     if not n:
         return np.zeros(0, np.float32), np.zeros(0, np.int64)
     scores, rows = index.search(query, n, params=search_parameters("SearchParameters", sel=selector_of(allowed)))

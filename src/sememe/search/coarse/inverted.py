@@ -78,7 +78,7 @@ class InvertedLists:
             self._insert(cells[:, 0], self._encode(vectors, cells[:, 0]))
 
     def candidates(self, query: np.ndarray, n: int, allowed: np.ndarray) -> np.ndarray:
-        selector, wanted = selector_of(allowed), min(n, int(allowed.sum()))
+        selector, wanted = selector_of(allowed), min(n, int(np.count_nonzero(allowed)))
         n_probed = min(len(self.centroids), math.ceil(self.n_probed * max(1.0, n / CANDIDATES_OF_SHARE)))
         while True:
             parameters = search_parameters("IVFRaBitQSearchParameters", qb=QUERY_BITS, nprobe=n_probed, sel=selector)

@@ -115,8 +115,8 @@ class MultiVectorIndex(BaseIndex[MultiVectorConfig, TokenEncoder]):
         live, tokens = self._generation.live, self._generation.extras[TOKENS]
         return {
             "documents": len(self),
-            "deleted": int((~live).sum()),
-            "vectors": int(live[self.bank.documents].sum()) if len(self.bank) else 0,
+            "deleted": int(np.count_nonzero(~live)),
+            "vectors": int(np.count_nonzero(live[self.bank.documents])) if len(self.bank) else 0,
             "tokens": sum(len(tokens[int(ordinal)]) for ordinal in np.flatnonzero(live)),
             "dimensions": self.bank.dimensions,
             "encoder": dict(self._manifest.encoder),

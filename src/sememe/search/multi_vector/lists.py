@@ -96,7 +96,7 @@ class Lists:
             int64 ordinals, the best first; equal ones in their order.
 
         """
-        if n >= int(allowed.sum()):
+        if n >= int(np.count_nonzero(allowed)):
             return np.flatnonzero(allowed)
         similarities = query @ self.centroids.T
         while True:
