@@ -34,7 +34,7 @@ DOCUMENT_TOKENS = 256
 TARGETS = (0.9, 0.98)
 OURS = ("exact", "binary", "ivf", "hnsw", "pq:48", "prefix:128", "itq")
 PER_HIT = (2, 5, 10, 20, 40)
-PROBED = (1 / 64, 1 / 32, 1 / 16, 1 / 8)
+PROBED = (1 / 128, 1 / 64, 1 / 32, 1 / 16)
 PLOT = Path(__file__).parents[1] / "docs" / "engine-frontier.svg"
 
 
@@ -195,7 +195,7 @@ def search_ours(kind: str, folder: str) -> dict[str, Any]:
         efforts = {
             f"{per_hit} a hit, 1/{round(1 / probed)} of the cells": searcher(per_hit, probed)
             for probed in PROBED
-            for per_hit in PER_HIT[1:4]
+            for per_hit in PER_HIT[:4]
         }
     else:
         efforts = {f"{per_hit} a hit": searcher(per_hit) for per_hit in PER_HIT}
