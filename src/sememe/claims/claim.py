@@ -48,7 +48,7 @@ class Setting:
     @cached_property
     def kept(self) -> Kept:
         """Parts that a stopped run has measured."""
-        return Kept(self.work / "kept", self.shared)
+        return Kept(self.work / f"kept-{self.scale}", self.shared)
 
     def data(self, name: str) -> Path:
         """The folder of a data set.

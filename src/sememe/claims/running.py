@@ -47,7 +47,7 @@ def run(
     seeds = list(claim.seeds[scale])
     with claim.prepare(setting) as prepared:
         measured = [
-            setting.kept.part(f"seed {seed}", partial(_measure, claim, prepared, seed))
+            setting.kept.part(f"{claim.id}, seed {seed}", partial(_measure, claim, prepared, seed))
             for seed in track(seeds, f"Measuring {claim.id}", len(seeds), unit="seeds")
         ]
     by_seed = _by_name(claim, measured)
