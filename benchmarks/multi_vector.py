@@ -1,9 +1,9 @@
 """Late interaction: `MultiVectorIndex` and fast-plaid on the same token vectors of SciFact, at equal nDCG@10.
 
 Token vectors of MiniLM (unit length, 128 document and 32 query tokens) of all 5,183 documents; queries are given as
-vectors, one at a time. fast-plaid stores residuals of 4 bits, we store float16 and read from disk. Both score in full as
-few documents as give 0.995 of fast-plaid's best nDCG@10 (ours of 25 to 400, or 400; fast-plaid's of 100 to 4,096, which is
-its default); both figures stand beside times.
+vectors, one at a time. fast-plaid stores residuals of 4 bits, we store float16 and read from disk. Both score in full
+as few documents as give 0.995 of fast-plaid's best nDCG@10 (ours of 25 to 400, or 400; fast-plaid's of 100 to 4,096,
+which is its default); both figures stand beside times.
 With C8x32 it is another, smaller index. Building counts from token vectors, without encoding.
 
 fast-plaid pins a torch of its own, so it runs with the Python in `SEMEME_PLAID_PYTHON` and is left out without. The
