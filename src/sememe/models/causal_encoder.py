@@ -1,7 +1,7 @@
 """A causal language model as an encoder: its state at an end token behind the text.
 
-As RepLLaMA makes one (Ma et al., SIGIR 2024, arXiv 2310.08319) and Revela trains it (Cai et al., arXiv 2506.16552,
-section 3.3 of its appendix): no layer is added, and vectors have length one. Before it is trained it finds nothing.
+As RepLLaMA makes one (Ma et al., SIGIR 2024, arXiv 2310.08319) and Revela trains it (Cai et al., ICLR 2026, arXiv
+2506.16552): no layer is added, and vectors have length one. Before it is trained it finds nothing.
 """
 
 from __future__ import annotations
