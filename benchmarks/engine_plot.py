@@ -34,12 +34,13 @@ def draw(path: Path, engines: Mapping[str, Mapping[str, Any]], size: str) -> Non
     for number, (name, engine) in enumerate(drawn.items()):
         ours = name.startswith("ours")
         colour = next(colours["ours" if ours else "other"])
-        places = [(_x(point["recall"]), _y(point["p50"], low, high)) for point in engine["points"]]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in sorted(places))
+        points = _best(engine["points"])
+        places = [(_x(point["recall"]), _y(point["p50"], low, high)) for point in points]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         dash = "" if ours else ' stroke-dasharray="5 3"'
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"{dash}/>')
         radius = max(2.0, math.sqrt(engine["memory"]) / 4)
-        for (x, y), point in zip(places, engine["points"], strict=True):
+        for (x, y), point in zip(places, points, strict=True):
             told = f"{name}, {point['effort']}: recall {point['recall']:.3f}, {point['p50']:.2f} ms"
             parts.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}" fill-opacity=".35" '
@@ -53,6 +54,18 @@ def draw(path: Path, engines: Mapping[str, Mapping[str, Any]], size: str) -> Non
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">\n'
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>\n{body}\n</svg>\n'
+    )
+
+
+def _best(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The efforts that no other one beats in recall and in time, by recall."""
+    return sorted(
+        (
+            point
+            for point in points
+            if not any(other["recall"] >= point["recall"] and other["p50"] < point["p50"] for other in points)
+        ),
+        key=lambda point: point["recall"],
     )
 
 
