@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
 def test_every_way_is_measured(runs):
     figures, trained, _, _ = runs
     assert trained == ["revela", "replug", "contriever"]
-    for row in ("bm25", "scratch, untrained", *(f"scratch, {way} on made" for way in p26.TRAINED[p26.SCRATCH])):
+    for row in ("bm25", "scratch, untrained", *(f"scratch, {way} on made" for way in p26.SIZES["tiny"].variants)):
         assert 0 <= figures[f"made: {row}: ndcg@10"] <= 100
     assert all(np.isfinite(value) for value in figures.values())
     assert figures["scratch, contriever on made: steps"] < figures["scratch, revela, V-normalised on made: steps"]
@@ -52,13 +52,14 @@ def test_what_is_measured_is_kept(runs):
     assert trained_in_all == trained
 
 
-def test_conditions_ask_for_both_corpora():
-    rows = {corpus: f"{p26.LANGUAGE_MODEL} on {corpus}: {own} above" for corpus, own in p26.OWN.items()}
+@pytest.mark.parametrize("prose", p26.PROSE)
+def test_conditions_ask_for_prose_and_code(prose):
+    rows = {corpus: f"{p26.LANGUAGE_MODEL} on {corpus}: {p26.OWN[corpus]} above" for corpus in (prose, p26.CODE)}
+    other = {prose: p26.LOUD, p26.CODE: p26.NORMALIZED}
     good = {}
     for corpus, row in rows.items():
-        other = p26.LOUD if p26.OWN[corpus] == p26.NORMALIZED else p26.NORMALIZED
-        for rival in (p26.UNTRAINED, p26.CONTRIEVER, p26.REPLUG, other):
-            good |= {f"{row} {rival}": [1.0], f"{row} {rival}, lower end": [0.5]}
+        for rival in (p26.UNTRAINED, p26.CONTRIEVER, p26.REPLUG, other[corpus]):
+            good |= {f"{row} {rival}": [1.0, 2.0], f"{row} {rival}, lower end": [0.5, 0.3]}
     for condition, rival, ending in (
         (LEARNS, p26.UNTRAINED, ", lower end"),
         (BEATS_CONTRIEVER, p26.CONTRIEVER, ""),
@@ -66,7 +67,16 @@ def test_conditions_ask_for_both_corpora():
     ):
         assert condition.holds(good)
         for row in rows.values():
-            assert not condition.holds({**good, f"{row} {rival}{ending}": [-0.1]})
-        assert not condition.holds({})
+            assert not condition.holds({**good, f"{row} {rival}{ending}": [0.3, -0.1]})
     assert LOUDNESS.holds(good)
     assert not LOUDNESS.holds({**good, f"{rows[p26.CODE]} {p26.NORMALIZED}": [-0.1]})
+
+
+def test_what_was_not_measured_does_not_hold():
+    on_code = f"{p26.LANGUAGE_MODEL} on {p26.CODE}: {p26.LOUD} above"
+    alone = {f"{on_code} {rival}{end}": [1.0] for rival in (p26.UNTRAINED, p26.CONTRIEVER, p26.NORMALIZED, p26.REPLUG)
+             for end in ("", ", lower end")}  # fmt: skip
+    for figures in ({}, alone):
+        assert not any(condition.holds(figures) for condition in (LEARNS, BEATS_CONTRIEVER, LOUDNESS))
+    assert not BEATS_REPLUG.holds(alone)
+    assert BEATS_REPLUG.holds({})  # as it says: where it is measured

@@ -19,6 +19,7 @@ from sememe.objectives.in_batch_attention import (  # noqa: E402
     run_passes,
     similarity_weights,
 )
+from sememe.objectives.replug import Replug  # noqa: E402
 from sememe.objectives.revela import Revela, RevelaConfig, next_token_loss  # noqa: E402
 
 COSINES = torch.tensor([[1, 0.8, 0.2], [0.8, 1, 0.5], [0.2, 0.5, 1]], dtype=torch.float64)
@@ -196,6 +197,27 @@ def objective_weights(objective) -> list:
     return list(objective._given.model.parameters())
 
 
+@pytest.mark.parametrize("objective_class", [Revela, Replug])
+def test_half_precision_is_for_the_language_model_only(tmp_path, objective_class):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        objective = objective_class(
+            language_model=language(), chunk_words=12, chunk_tokens=16, language_precision=precision
+        )
+        encoder = small_encoder(dropout=0.0)
+        objective.prepare(encoder, 6, 0)
+        batch = objective.data(documents(), encoder, 6, 0, tmp_path).batch(0)
+        found = {view: encoder.vectors(rows) for view, rows in batch.views.items()}
+        losses[precision] = objective.loss(found, batch)
+    exact, rounded = losses["float32"], losses["bfloat16"]
+    assert rounded.value.dtype == torch.float32
+    assert rounded.value.item() != exact.value.item()
+    assert rounded.value.item() == pytest.approx(exact.value.item(), rel=0.02)
+    of_similarities = {"entropy", "spread"} & exact.figures.keys()
+    assert of_similarities
+    assert all(exact.figures[name] == rounded.figures[name] for name in of_similarities)
+
+
 def test_batches_hold_chunks_of_few_documents(tmp_path):
     objective = Revela(language_model=language(), chunk_words=12, chunk_tokens=16)
     encoder = small_encoder()
@@ -238,5 +260,5 @@ def test_every_chunk_comes_once_an_epoch():
 def test_what_cannot_be_is_refused():
     with pytest.raises(ModelError, match="Supported: llama"):
         prepare_model(causal_model("gpt2"))
-    with pytest.raises(InputError, match=r"weight_temperature.*query_part.*chunk_words"):
-        RevelaConfig(weight_temperature=0.0, query_part=0.0, chunk_words=1)
+    with pytest.raises(InputError, match=r"weight_temperature.*query_part.*chunk_words.*language_precision"):
+        RevelaConfig(weight_temperature=0.0, query_part=0.0, chunk_words=1, language_precision="float8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -11,10 +12,12 @@ import numpy as np
 
 from sememe.corpus import Document
 from sememe.errors import InputError
+from sememe.extras import require
 from sememe.models.language import LanguageModel
 from sememe.models.tokens import as_batch
 from sememe.models.trainable import TrainableEncoder
 from sememe.objectives.chunks import DocumentBatches, chunk_text
+from sememe.training.config import PRECISIONS
 from sememe.training.objective import Batch, DataView, Kind, Objective
 from sememe.training.token_store import TokenStore
 
@@ -35,6 +38,9 @@ class ChunkConfig:
     chunk_words: int = field(default=120, metadata={"help": "most words in a chunk, whole sentences"})
     chunk_tokens: int = field(default=156, metadata={"help": "tokens of a chunk that the language model reads"})
     interleave: int = field(default=2, metadata={"help": "documents whose chunks a batch is made of in turn"})
+    language_precision: str = field(
+        default="float32", metadata={"help": "of the language model's arithmetic", "choices": PRECISIONS}
+    )
 
     def __post_init__(self) -> None:
         problems = self.problems()
@@ -46,6 +52,8 @@ class ChunkConfig:
         problems = [] if 0 < self.query_part <= 1 else ["query_part must be above 0, at most 1"]
         if self.chunk_words < 2 or self.chunk_tokens < 2 or self.interleave < 1:
             problems.append("chunk_words and chunk_tokens must be at least 2, interleave at least 1")
+        if self.language_precision not in PRECISIONS:
+            problems.append(f"language_precision must be one of {', '.join(PRECISIONS)}")
         return problems
 
 
@@ -76,6 +84,13 @@ class ChunkObjective(Objective):
 
     def prepare(self, encoder: TrainableEncoder, batch_size: int, seed: int) -> None:
         self._language = self._given or LanguageModel.load(self.config.language_model, device=str(encoder.device))
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """In it the language model computes in the precision that the options ask for."""
+        torch = require("torch", "models")
+        device = next(self.language.model.parameters()).device.type
+        half = self.config.language_precision == "bfloat16"
+        return cast(AbstractContextManager[Any], torch.autocast(device, torch.bfloat16, enabled=half))
 
     def data(
         self, documents: Iterable[Document], encoder: TrainableEncoder, batch_size: int, seed: int, scratch: Path

@@ -66,9 +66,9 @@ class Replug(ChunkObjective):
         torch = require("torch", "models")
         similarities = cosine_scores(representations["query"].float(), representations["passage"].float())
         ids, mask = (torch.from_numpy(batch.arrays[name]).to(similarities.device) for name in ("ids", "mask"))
-        wanted = similarity_weights(
-            pair_likelihoods(self.language.model, ids, mask), self.config.likelihood_temperature
-        )
+        with self.arithmetic():
+            likelihoods = pair_likelihoods(self.language.model, ids, mask)
+        wanted = similarity_weights(likelihoods, self.config.likelihood_temperature)
         owners = torch.from_numpy(batch.arrays["owners"]).to(similarities.device)
         figures = {
             "language_model_same_document": float((owners[wanted.argmax(1)] == owners).float().mean()),

@@ -78,7 +78,8 @@ class Revela(ChunkObjective):
         similarities = cosine_scores(representations["query"].float(), representations["passage"].float())
         weights = similarity_weights(similarities, self.config.weight_temperature)
         ids, mask = (torch.from_numpy(batch.arrays[name]).to(weights.device) for name in ("ids", "mask"))
-        plain, read = run_passes(self.language.model, ids, mask, weights, normalize=self.config.v_norm)
+        with self.arithmetic():
+            plain, read = run_passes(self.language.model, ids, mask, weights, normalize=self.config.v_norm)
         alone, helped = (next_token_loss(logits, ids, mask) for logits in (plain, read))
         owners = torch.from_numpy(batch.arrays["owners"]).to(weights.device)
         found = weights.detach()
