@@ -59,11 +59,11 @@ def test_thresholds_refuse_what_falls_short():
     assert not NORMALIZED.holds({"joint, V-normalised: partner": [0.9, 0.2]})
 
 
-def test_the_signal_of_a_tiny_model_is_read_for_both_ways():
+def test_the_signal_of_a_tiny_model_is_read_for_every_way():
     language = LanguageModel(causal_model("llama"), byte_pairs(), name="tiny")
     texts = ["a cat sat", "a cat ran", "red birds fly", "blue birds fly"]
     figures = p26.signal(language, [texts, texts[::-1]])
-    assert len(figures) == 4
+    assert len(figures) == 6
     assert all(np.isfinite(value) for value in figures.values())
     areas = [value for name, value in figures.items() if "AUC" in name]
     assert all(0 <= area <= 1 for area in areas)

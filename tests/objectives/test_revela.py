@@ -13,10 +13,14 @@ from sememe.errors import InputError, ModelError  # noqa: E402
 from sememe.models.language import LanguageModel  # noqa: E402
 from sememe.objectives.chunks import DocumentBatches, chunk_text, interleaved  # noqa: E402
 from sememe.objectives.in_batch_attention import (  # noqa: E402
+    READINGS,
     InBatch,
+    Others,
+    Own,
     cross_attention,
     prepare_model,
     run_passes,
+    shared_attention,
     similarity_weights,
 )
 from sememe.objectives.replug import Replug  # noqa: E402
@@ -45,9 +49,9 @@ def a_batch(lengths=(7, 5, 6), seed=0):
 WEIGHTS = torch.tensor([[0, 0.7, 0.3], [0.5, 0, 0.5], [1.0, 0, 0]], dtype=torch.float64)
 
 
-def read(model, ids, mask, weights=WEIGHTS, normalize=True):
+def read(model, ids, mask, weights=WEIGHTS, reading="v-normalized"):
     with torch.no_grad():
-        return run_passes(model, ids, mask, weights, normalize=normalize)
+        return run_passes(model, ids, mask, weights, READINGS[reading])
 
 
 @pytest.mark.parametrize(
@@ -109,9 +113,39 @@ def test_cross_attention_is_the_papers_written_as_loops(normalize):
     torch.testing.assert_close(louder, expected * (1 if normalize else 3), atol=1e-5, rtol=1e-5)
 
 
-def test_without_others_the_second_pass_is_the_plain_one(model):
+def test_one_softmax_written_as_loops():
+    generator = torch.Generator().manual_seed(0)
+    q, k, v, own_k, own_v = (torch.randn(3, 2, 5, 4, generator=generator, dtype=torch.float64) for _ in range(5))
+    mask = torch.arange(5) < torch.tensor([5, 3, 4])[:, None]
+    scores = (q @ own_k.transpose(2, 3) * 0.5).masked_fill(~torch.ones(5, 5).tril().bool(), float("-inf"))
+    expected = torch.zeros_like(q)
+    for i in range(3):
+        for h in range(2):
+            for t in range(5):
+                shares = [(scores[i, h, t].exp(), own_v[i, h])]
+                shares += [
+                    (WEIGHTS[i, j] * (k[j, h, mask[j]] @ q[i, h, t] * 0.5).exp(), v[j, h, mask[j]]) for j in range(3)
+                ]
+                counts, values = (torch.cat(parts) for parts in zip(*shares, strict=True))
+                expected[i, h, t] = counts / counts.sum() @ values
+    for at_once in (1, 2, 8):
+        found = shared_attention(Own(q, scores, own_v), Others(k, v, WEIGHTS, mask), 0.5, at_once=at_once)
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_gradient_of_one_softmax_knows_weights_of_nothing(model):
     ids, mask = a_batch()
-    plain, second = read(model, ids, mask, torch.zeros_like(WEIGHTS))
+    weights = WEIGHTS.clone().requires_grad_()
+    next_token_loss(run_passes(model, ids, mask, weights, READINGS["shared"])[1], ids, mask).backward()
+    assert torch.isfinite(weights.grad).all()
+    assert (weights.grad[WEIGHTS == 0] == 0).all()
+    assert (weights.grad[WEIGHTS > 0] != 0).any()
+
+
+@pytest.mark.parametrize("reading", sorted(READINGS))
+def test_without_others_the_second_pass_is_the_plain_one(model, reading):
+    ids, mask = a_batch()
+    plain, second = read(model, ids, mask, torch.zeros_like(WEIGHTS), reading)
     torch.testing.assert_close(plain, second, atol=0, rtol=0)
     untouched = causal_model("llama").double()
     with torch.no_grad():
@@ -119,34 +153,37 @@ def test_without_others_the_second_pass_is_the_plain_one(model):
     torch.testing.assert_close(plain[mask], expected[mask])
 
 
-def test_who_sees_whom(model):
+@pytest.mark.parametrize("reading", sorted(READINGS))
+def test_who_sees_whom(model, reading):
     ids, mask = a_batch()
-    _, before = read(model, ids, mask)
+    _, before = read(model, ids, mask, reading=reading)
     changed = ids.clone()
     changed[1, 4] += 1  # the last token of text 1: text 0 looks into it with 0.7, text 2 not at all
-    _, after = read(model, changed, mask)
+    _, after = read(model, changed, mask, reading=reading)
     assert (before[0, 0] - after[0, 0]).abs().max() > 1e-6
     torch.testing.assert_close(before[2, :6], after[2, :6])
     torch.testing.assert_close(before[1, :4], after[1, :4])  # its own past does not see it
 
 
-def test_order_and_padding_change_nothing(model):
+@pytest.mark.parametrize("reading", sorted(READINGS))
+def test_order_and_padding_change_nothing(model, reading):
     ids, mask = a_batch()
-    _, before = read(model, ids, mask)
+    _, before = read(model, ids, mask, reading=reading)
     order = torch.tensor([2, 0, 1])
-    _, permuted = read(model, ids[order], mask[order], WEIGHTS[order][:, order])
+    _, permuted = read(model, ids[order], mask[order], WEIGHTS[order][:, order], reading)
     torch.testing.assert_close(permuted[mask[order]], before[order][mask[order]])
     wide = torch.nn.functional.pad
-    _, padded = read(model, wide(ids, (0, 3), value=5), wide(mask, (0, 3)))
+    _, padded = read(model, wide(ids, (0, 3), value=5), wide(mask, (0, 3)), reading=reading)
     torch.testing.assert_close(padded[:, :7][mask], before[mask])
 
 
-def test_the_language_model_learns_through_what_the_first_pass_kept(model):
+@pytest.mark.parametrize("reading", sorted(READINGS))
+def test_the_language_model_learns_through_what_the_first_pass_kept(model, reading):
     ids, mask = a_batch()
     weight = model.model.layers[0].self_attn.v_proj.weight
 
     def value():
-        return next_token_loss(run_passes(model, ids, mask, WEIGHTS, normalize=True)[1], ids, mask)
+        return next_token_loss(run_passes(model, ids, mask, WEIGHTS, READINGS[reading])[1], ids, mask)
 
     (gradient,) = torch.autograd.grad(value(), weight)
     direction = gradient / gradient.norm()
@@ -158,7 +195,7 @@ def test_the_language_model_learns_through_what_the_first_pass_kept(model):
         weight.add_(1e-3 * direction)
     # Llama's normalisation computes in float32.
     assert (values[0] - values[1]) / 2e-3 == pytest.approx(float(gradient.norm()), rel=1e-3)
-    state = InBatch(mask, normalize=True)
+    state = InBatch(mask, READINGS[reading])
     call = {"input_ids": ids, "attention_mask": mask.long(), "use_cache": False, "in_batch": state}
     with torch.no_grad():
         model(**call)
@@ -260,5 +297,5 @@ def test_every_chunk_comes_once_an_epoch():
 def test_what_cannot_be_is_refused():
     with pytest.raises(ModelError, match="Supported: llama"):
         prepare_model(causal_model("gpt2"))
-    with pytest.raises(InputError, match=r"weight_temperature.*query_part.*chunk_words.*language_precision"):
-        RevelaConfig(weight_temperature=0.0, query_part=0.0, chunk_words=1, language_precision="float8")
+    with pytest.raises(InputError, match=r"weight_temperature.*reading.*query_part.*chunk_words.*language_precision"):
+        RevelaConfig(weight_temperature=0.0, reading="loud", query_part=0.0, chunk_words=1, language_precision="float8")

@@ -16,10 +16,12 @@ from sememe.claims.wikitext import wikitext_paragraphs
 if TYPE_CHECKING:
     from sememe.models.language import LanguageModel
 
-JOINT, NORMALIZED, DETACHED = "joint", "joint, V-normalised", "weights detached"
+JOINT, NORMALIZED, SHARED = "joint", "joint, V-normalised", "joint, one softmax"
+DETACHED = "weights detached"
 VARIANTS = {
     JOINT: Variant(),
-    NORMALIZED: Variant(normalize=True),
+    NORMALIZED: Variant(reading="v-normalized"),
+    SHARED: Variant(reading="shared"),
     DETACHED: Variant(attached=False),
     "joint, temperature 1": Variant(temperature=1.0),
     "joint, temperature 0.01": Variant(temperature=0.01),
@@ -86,20 +88,20 @@ def signal(language: LanguageModel, batches: Sequence[Sequence[str]]) -> dict[st
         batches: the texts of each batch; neighbours in pairs are of one article.
 
     Returns:
-        For V-normalisation off and on: `AUC` of -dL/dw_ij, same article against others, the mean of batches, and `gap`,
+        For each way to read: `AUC` of -dL/dw_ij, same article against others, the mean of batches, and `gap`,
         by how many nats reading in the others with uniform weights lowers the loss.
 
     """
     import torch
 
     from sememe.models.tokens import as_batch
-    from sememe.objectives.in_batch_attention import prepare_model, run_passes
+    from sememe.objectives.in_batch_attention import READINGS, prepare_model, run_passes
     from sememe.objectives.revela import next_token_loss
 
     prepare_model(language.model)
     language.model.requires_grad_(False)
     figures: dict[str, float] = {}
-    for title, normalize in (("", False), (", V-normalised", True)):
+    for title, reading in (("", "added"), (", V-normalised", "v-normalized"), (", one softmax", "shared")):
         areas, gaps = [], []
         for texts in batches:
             rows = [list(language.tokenize(text).ids)[:TOKENS] for text in texts]
@@ -107,7 +109,7 @@ def signal(language: LanguageModel, batches: Sequence[Sequence[str]]) -> dict[st
             mask = torch.arange(ids.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]
             weights = (torch.ones(len(rows), len(rows)) - torch.eye(len(rows))) / (len(rows) - 1)
             weights.requires_grad_()
-            plain, read = run_passes(language.model, ids, mask, weights, normalize=normalize)
+            plain, read = run_passes(language.model, ids, mask, weights, READINGS[reading])
             loss = next_token_loss(read, ids, mask)
             loss.backward()
             assert weights.grad is not None

@@ -31,13 +31,13 @@ class Variant:
 
     Attributes:
         temperature: of the weights.
-        normalize: V-normalisation.
+        reading: how the model reads in other chunks.
         attached: whether gradients reach the retriever through the weights; without it nothing teaches it.
 
     """
 
     temperature: float = 0.1
-    normalize: bool = False
+    reading: str = "added"
     attached: bool = True
 
 
@@ -87,14 +87,14 @@ def copying_model(seed: int) -> Any:
     return model
 
 
-def warm_up(model: Any, normalize: bool, seed: int) -> None:
+def warm_up(model: Any, reading: str, seed: int) -> None:
     """Teach the model to use what it is shown."""
     import torch
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=WARM_UP_RATE)
     for chunks, partners in _shown(seed):
         weights = torch.nn.functional.one_hot(torch.from_numpy(partners), len(chunks)).float()
-        _, read = _losses(model, chunks, weights, normalize)
+        _, read = _losses(model, chunks, weights, reading)
         optimizer.zero_grad()
         read.backward()
         optimizer.step()
@@ -111,7 +111,7 @@ def train_pairs(variant: Variant, steps: int, seed: int) -> dict[str, float]:
     import torch
 
     model = copying_model(seed)
-    warm_up(model, variant.normalize, seed)
+    warm_up(model, variant.reading, seed)
     torch.manual_seed(seed + 1000)
     table = torch.nn.Embedding(VOCABULARY, RETRIEVER_WIDTH)
     found = {"partner, untrained": partner_accuracy(table, seed)}
@@ -121,7 +121,7 @@ def train_pairs(variant: Variant, steps: int, seed: int) -> dict[str, float]:
     losses = []
     for chunks in _batches(steps, seed):
         weights = _weights(table, chunks, variant.temperature)
-        alone, read = _losses(model, chunks, weights if variant.attached else weights.detach(), variant.normalize)
+        alone, read = _losses(model, chunks, weights if variant.attached else weights.detach(), variant.reading)
         optimizer.zero_grad()
         read.backward()
         optimizer.step()
@@ -225,14 +225,14 @@ def _weights(table: Any, chunks: np.ndarray, temperature: float) -> Any:
     return similarity_weights(_similarities(table, chunks), temperature)
 
 
-def _losses(model: Any, chunks: np.ndarray, weights: Any, normalize: bool) -> tuple[Any, Any]:
+def _losses(model: Any, chunks: np.ndarray, weights: Any, reading: str) -> tuple[Any, Any]:
     """The losses of the plain pass and of the one that reads."""
     import torch
 
-    from sememe.objectives.in_batch_attention import run_passes
+    from sememe.objectives.in_batch_attention import READINGS, run_passes
     from sememe.objectives.revela import next_token_loss
 
     ids = torch.from_numpy(chunks)
     mask = torch.ones_like(ids, dtype=torch.bool)
-    plain, read = run_passes(model, ids, mask, weights, normalize=normalize)
+    plain, read = run_passes(model, ids, mask, weights, READINGS[reading])
     return next_token_loss(plain, ids, mask), next_token_loss(read, ids, mask)

@@ -2,12 +2,15 @@
 
 Cai et al., "Revela: Dense Retriever Learning via Language Modeling" (ICLR 2026, arXiv 2506.16552), equations 5 to 9.
 The model runs twice with the same weights. The first pass is the plain one and leaves the keys and values of every
-layer; in the second each head adds to its own causal attention what it reads in the other texts, as the weights say.
+layer; in the second each head reads in the other texts too, as much as the weights say. There are two ways to read: the
+paper's adds it to the head's own causal attention, ours lets the own tokens and those of the others share one softmax.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sememe.errors import InputError, ModelError
@@ -18,6 +21,7 @@ FAMILIES = ("llama", "qwen2", "qwen3")
 
 _NAME = "sememe_in_batch"
 _TINY = 1e-6
+_LEAST = 1e-30  # of a weight whose logarithm is taken
 
 
 def similarity_weights(similarities: Any, temperature: float) -> Any:
@@ -41,6 +45,92 @@ def similarity_weights(similarities: Any, temperature: float) -> Any:
         )
     own = torch.eye(n, dtype=torch.bool, device=similarities.device)
     return (similarities / temperature).masked_fill(own, float("-inf")).softmax(dim=1)
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a head has of its own text in the second pass.
+
+    Attributes:
+        queries: tensor (n, heads, tokens, d).
+        scores: causal, before the softmax; tensor (n, heads, tokens, tokens).
+        values: tensor (n, heads, tokens, d).
+
+    """
+
+    queries: Any
+    scores: Any
+    values: Any
+
+
+@dataclass(frozen=True)
+class Others:
+    """What a head may read in other texts.
+
+    Attributes:
+        keys: of the first pass; tensor (n, heads, tokens, d).
+        values: likewise.
+        weights: tensor (n, n), 0 on the diagonal.
+        mask: which tokens are real; boolean tensor (n, tokens).
+
+    """
+
+    keys: Any
+    values: Any
+    weights: Any
+    mask: Any
+
+
+Reading = Callable[[Own, Others, float], Any]
+"""What a head gives in the second pass, a tensor (n, heads, tokens, d); the number scales the inner products."""
+
+
+def added_attention(own: Own, others: Others, scale: float, *, normalize: bool) -> Any:
+    """The paper's: what a head finds in its own text, and what it finds in the others added to it (equation 9).
+
+    Args:
+        own: the own text.
+        others: the other texts.
+        scale: of the inner products.
+        normalize: see `cross_attention`.
+
+    """
+    found = _softmax(own.scores).to(own.queries.dtype) @ own.values
+    return found + cross_attention(
+        own.queries, others.keys, others.values, others.weights, others.mask, scale=scale, normalize=normalize
+    )
+
+
+def shared_attention(own: Own, others: Others, scale: float, *, at_once: int = 4) -> Any:
+    """Ours: what a head finds in its own text and in the others together, by one softmax over the tokens of all.
+
+    A token of text j counts w_ij times in text i, an own token once, so that what a head gives remains a mean of
+    values, as it was when the model was trained.
+
+    Args:
+        own: the own text.
+        others: the other texts.
+        scale: of the inner products.
+        at_once: how many texts read at once; without influence on the result.
+
+    """
+    torch = require("torch", "models")
+    checkpoint = require("torch.utils.checkpoint", "models").checkpoint
+    weights = others.weights
+    counted = weights.clamp(min=_LEAST).log().masked_fill(weights == 0, float("-inf"))
+
+    def read(some: slice) -> Any:
+        scores = torch.einsum("ihld,jhmd->ihljm", own.queries[some], others.keys).to(counted.dtype) * scale
+        scores = scores.masked_fill(~others.mask, float("-inf")) + counted[some, None, None, :, None]
+        together = torch.cat([own.scores[some].to(counted.dtype), scores.flatten(3)], dim=-1)
+        attention = _softmax(together).to(own.queries.dtype)
+        here, there = attention[..., : own.scores.shape[-1]], attention[..., own.scores.shape[-1] :]
+        found = torch.einsum("ihljm,jhmd->ihld", there.unflatten(-1, scores.shape[-2:]), others.values)
+        return here @ own.values[some] + found
+
+    # As below: computed anew for the gradient.
+    parts = [slice(start, start + at_once) for start in range(0, len(weights), at_once)]
+    return torch.cat([checkpoint(read, part, use_reentrant=False, preserve_rng_state=False) for part in parts])
 
 
 def cross_attention(
@@ -83,20 +173,28 @@ def cross_attention(
     return sum(checkpoint(read, part, use_reentrant=False, preserve_rng_state=False) for part in parts)
 
 
+READINGS: Mapping[str, Reading] = {
+    "shared": shared_attention,
+    "added": partial(added_attention, normalize=False),
+    "v-normalized": partial(added_attention, normalize=True),
+}
+"""How a head reads in the second pass: ours, the paper's, and the paper's for prose."""
+
+
 @dataclass
 class InBatch:
     """What the two passes share.
 
     Attributes:
         mask: which tokens are real; boolean tensor (n, tokens).
-        normalize: see `cross_attention`.
+        read: how a head reads in the second pass.
         weights: tensor (n, n); None in the first pass.
         memory: keys and values of each layer, filled by the first pass.
 
     """
 
     mask: Any
-    normalize: bool
+    read: Reading
     weights: Any = None
     memory: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
@@ -122,7 +220,7 @@ def prepare_model(model: Any) -> None:
     model.set_attn_implementation(_NAME)
 
 
-def run_passes(model: Any, ids: Any, mask: Any, weights: Any, *, normalize: bool) -> tuple[Any, Any]:
+def run_passes(model: Any, ids: Any, mask: Any, weights: Any, read: Reading) -> tuple[Any, Any]:
     """The logits of the plain pass and of the pass that looks into the batch; two tensors (n, tokens, vocabulary).
 
     Args:
@@ -130,11 +228,11 @@ def run_passes(model: Any, ids: Any, mask: Any, weights: Any, *, normalize: bool
         ids: int64 tensor (n, tokens), filled up on the right.
         mask: boolean tensor (n, tokens).
         weights: tensor (n, n), see `similarity_weights`.
-        normalize: see `cross_attention`.
+        read: how a head reads in the second pass, one of `READINGS`.
 
     """
     call = {"input_ids": ids, "attention_mask": mask.long(), "use_cache": False}
-    state = InBatch(mask, normalize)
+    state = InBatch(mask, read)
     plain = model(**call, in_batch=state).logits
     # No detaching: the model also learns what to keep for others.
     state.weights = weights
@@ -155,20 +253,14 @@ def _attention(
     scores = query @ keys.transpose(2, 3) * scaling
     if attention_mask is not None:
         scores = scores + attention_mask
-    output = _softmax(scores).to(query.dtype) @ values
-    if in_batch is not None and in_batch.weights is None:
-        in_batch.memory[module.layer_idx] = keys, values
-    elif in_batch is not None:
+    if in_batch is not None and in_batch.weights is not None:
         kept_keys, kept_values = in_batch.memory[module.layer_idx]
-        output = output + cross_attention(
-            query,
-            kept_keys,
-            kept_values,
-            in_batch.weights,
-            in_batch.mask,
-            scale=scaling,
-            normalize=in_batch.normalize,
-        )
+        others = Others(kept_keys, kept_values, in_batch.weights, in_batch.mask)
+        output = in_batch.read(Own(query, scores, values), others, scaling)
+    else:
+        output = _softmax(scores).to(query.dtype) @ values
+        if in_batch is not None:
+            in_batch.memory[module.layer_idx] = keys, values
     return output.transpose(1, 2).contiguous(), None
 
 

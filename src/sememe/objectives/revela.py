@@ -15,7 +15,7 @@ from typing import Any
 from sememe.extras import require
 from sememe.models.language import LanguageModel
 from sememe.models.trainable import TrainableEncoder
-from sememe.objectives.in_batch_attention import prepare_model, run_passes, similarity_weights
+from sememe.objectives.in_batch_attention import READINGS, prepare_model, run_passes, similarity_weights
 from sememe.objectives.info_nce import cosine_scores, spread
 from sememe.objectives.language_chunks import ChunkConfig, ChunkObjective
 from sememe.training.objective import Batch, Loss, Representation
@@ -35,17 +35,16 @@ class RevelaConfig(ChunkConfig):
         default=0.05,
         metadata={"help": "what similarities are divided by; the paper's 1e-4 learns from near-ties only"},
     )
-    v_norm: bool = field(
-        default=False,
-        metadata={
-            "help": "read all texts equally loud; the paper's choice for prose, which short runs learn less with"
-        },
+    reading: str = field(
+        default="added",
+        metadata={"help": "how the language model reads in other chunks", "choices": tuple(READINGS)},
     )
     dual_loss: bool = field(default=False, metadata={"help": "add the loss of the language model alone"})
 
     def problems(self) -> list[str]:
         temperature = [] if 0 < self.weight_temperature < inf else ["weight_temperature must be above 0"]
-        return temperature + super().problems()
+        reading = [] if self.reading in READINGS else [f"reading must be one of {', '.join(READINGS)}"]
+        return temperature + reading + super().problems()
 
 
 class Revela(ChunkObjective):
@@ -79,7 +78,7 @@ class Revela(ChunkObjective):
         weights = similarity_weights(similarities, self.config.weight_temperature)
         ids, mask = (torch.from_numpy(batch.arrays[name]).to(weights.device) for name in ("ids", "mask"))
         with self.arithmetic():
-            plain, read = run_passes(self.language.model, ids, mask, weights, normalize=self.config.v_norm)
+            plain, read = run_passes(self.language.model, ids, mask, weights, READINGS[self.config.reading])
         alone, helped = (next_token_loss(logits, ids, mask) for logits in (plain, read))
         owners = torch.from_numpy(batch.arrays["owners"]).to(weights.device)
         found = weights.detach()
