@@ -181,12 +181,13 @@ CLAIM = Claim(
     "share more words: whoever compares words takes the wrong partner. A language model of one block that can copy "
     "(300 steps of warm-up) and a table of 32-dimensional word vectors are trained together for 900 steps of 8 chunks, "
     "AdamW 1e-2 (table) and 1e-3 (model), temperature 0.1. Small, beside: SmolLM2-135M as it is reads two paragraphs "
-    "each of four articles of WikiText-2 with equal weights, and the gradients of its loss by the weights are compared "
-    "between paragraphs of one article and of two (shown, no threshold). Training real retrievers to a result takes a "
-    "GPU: a step of 8 chunks costs a core 10 to 20 seconds",
+    "each of four articles of WikiText-2 with equal weights, in each way to read, and the gradients of its loss by the "
+    "weights are compared between paragraphs of one article and of two (shown, no threshold). Real retrievers are "
+    "trained in p26_revela_trained",
     baselines=(
         "`partner, untrained`: the retriever before",
         "`weights detached`: in-batch attention is on, but nothing of it reaches the retriever",
+        f"`{SHARED}` (ours; shown, no threshold): own tokens and those of the others share one softmax",
         f"`{REPLUG}` (shown, no threshold): the same table learns to rank as the language model does, which is warmed "
         "up as long on chunks in front of others and then stays as it is; 56 passes of two chunks a batch",
         "chance: 1/7; comparing words: below chance, which `partner, untrained` shows",
