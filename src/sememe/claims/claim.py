@@ -127,7 +127,7 @@ class Result:
         versions: of Python and packages.
         machine: see `sememe.claims.machine.describe_machine`.
         seconds: wall time, that of earlier, stopped runs whose parts were kept among it.
-        peak_memory_mib: of the process.
+        peak_memory_mib: of the process that ended the run; parts of stopped runs are not in it.
 
     """
 

@@ -78,7 +78,7 @@ def _result(result: Result) -> Iterator[str]:
     machine = result.machine
     versions = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
     yield (
-        f"Seeds {', '.join(map(str, result.seeds))}; {result.seconds:.0f} s, peak memory "
+        f"Seeds {', '.join(map(str, result.seeds))}; {result.seconds:.0f} s, peak memory of the process that ended it "
         f"{result.peak_memory_mib:,.0f} MiB on {machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_mib']:,} MiB; {versions}.\n"
     )
