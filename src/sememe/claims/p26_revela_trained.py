@@ -170,7 +170,7 @@ def measure(prepared: _Prepared, seed: int) -> dict[str, float]:
         trained: dict[str, Mapping[str, Any]] = {UNTRAINED: untrained}
         for variant in size.variants:
             row = Row(size.start, variant, corpus)
-            part = prepared.kept.part(f"{row.title}, {seed}", partial(trained_row, row, prepared, seed))
+            part = prepared.kept.part(f"{row.title}, {seed}", partial(_trained, row, prepared, seed))
             trained[variant] = part["values"]
             figures |= {f"{row.title}: {figure}": value for figure, value in part["log"].items()}
             for name, found in trained[variant].items():
@@ -183,7 +183,7 @@ def _untrained(prepared: _Prepared, seed: int) -> dict[str, Any]:
     return _measured(_encoder(prepared, seed), prepared, list(prepared.tasks))
 
 
-def trained_row(row: Row, prepared: _Prepared, seed: int) -> dict[str, Any]:
+def _trained(row: Row, prepared: _Prepared, seed: int) -> dict[str, Any]:
     """Train, measure, and what the log said in its last tenth."""
     size, encoder = prepared.size, _encoder(prepared, seed)
     objective = _objective(row.variant, row.corpus, size)
