@@ -75,13 +75,18 @@ def test_conditions_ask_for_prose_and_code(prose):
             assert not condition.holds(measured_once)
 
 
-def test_loudness_is_judged_where_it_is_measured():
+def test_loudness_is_asked_of_prose_and_code():
     prose, code = (f"{p26.LANGUAGE_MODEL} on {corpus}: {p26.OWN[corpus]} above" for corpus in ("scifact", p26.CODE))
     good = {f"{prose} {p26.LOUD}": [0.0], f"{code} {p26.NORMALIZED}": [1.0]}
     assert LOUDNESS.holds(good)
     assert not LOUDNESS.holds({**good, f"{code} {p26.NORMALIZED}": [-0.1]})
-    assert LOUDNESS.holds({})
-    assert BEATS_REPLUG.holds({})
+    assert not LOUDNESS.holds({**good, f"{prose} {p26.LOUD}": [-0.1]})
+
+
+def test_a_scale_is_asked_for_what_it_measures_only():
+    asked = {scale: [each for each in p26.CLAIM.threshold if scale in each.scales] for scale in ("small", "full")}
+    assert asked["full"] == list(p26.CLAIM.threshold)
+    assert asked["small"] == [LEARNS, BEATS_CONTRIEVER, SHARED, SHARED_BEATS_CONTRIEVER]
 
 
 def test_fewer_documents_are_searched_but_all_answers():

@@ -37,6 +37,7 @@ TOY = Claim(
     threshold=(
         Condition("every seed is above 0", lambda figures: all(value > 0 for value in figures["row: count"])),
         Condition("always true", bool),
+        Condition("never true where it is asked", lambda _: False, ("full",)),
     ),
     seeds={"tiny": (1, 2, 3), "small": (5,), "full": (1,)},
     needs={"full": ("no-such-data",)},

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sememe.bank import Bank
 from sememe.search.dense import is_ascending, rank_exact
-from sememe.search.fusion import top_items
+from sememe.search.top_items import top_items
 
 
 def brute_force(scores, allowed, k, at_least):

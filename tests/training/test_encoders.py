@@ -13,7 +13,7 @@ from tiny_training import assert_same_bits, config, documents, small_encoder, st
 torch = pytest.importorskip("torch")
 
 from faults import contents, count_points, killed_at, leftovers  # noqa: E402
-from sememe import Encoder, artifact  # noqa: E402
+from sememe import Encoder, Index, artifact  # noqa: E402
 from sememe.corpus import Corpus, Document  # noqa: E402
 from sememe.errors import ArtifactError, InputError, LockedError  # noqa: E402
 from sememe.models.lora import LoraConfig  # noqa: E402
@@ -23,6 +23,7 @@ from sememe.objectives.contriever import Contriever  # noqa: E402
 from sememe.objectives.nested import Nested  # noqa: E402
 from sememe.training import encoders  # noqa: E402
 from sememe.training.encoders import EncoderTraining, train_encoder, work_folder  # noqa: E402
+from sememe.training.search_task import SearchTask  # noqa: E402
 from sememe.training.verdict import judge  # noqa: E402
 
 TEXTS = ["taaa tab caca cb.", "", "cc", *(each.content for each in documents(8, seed=3))]
@@ -124,7 +125,7 @@ def test_the_card_says_what_made_it_and_how_it_measured(tmp_path):
     assert list(card["checks"]) == ["3", "6"]
     assert card["kept_step"] in (3, 6)
     table = card["evaluation"]["table"]
-    assert set(table) == {"BM25", "start", "trained"}
+    assert set(table) == {"BM25", "start", "trained", "start, hybrid", "trained, hybrid"}
     assert all(set(row) == {"ndcg@10", "recall@100"} for row in table.values())
     assert card["evaluation"]["questions"] == 12
     rows = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
@@ -183,26 +184,69 @@ def test_a_corpus_that_is_too_small_to_hold_out_gets_no_verdict(tmp_path):
     assert done.card["kept_step"] == 6
 
 
-def by_query(values) -> dict:
-    rng = np.random.default_rng(0)
-    noisy = {f"q{n}": float(np.clip(values + 0.05 * rng.standard_normal(), 0, 1)) for n in range(60)}
-    return {"ndcg@10": noisy, "recall@100": {name: min(1.0, value + 0.1) for name, value in noisy.items()}}
+def systems(**means: float) -> dict:
+    """Sixty questions with equal noise for all systems, so that only the means differ."""
+    noise = 0.05 * np.random.default_rng(0).standard_normal(60)
+    found = {}
+    for name, mean in means.items():
+        values = {f"q{n}": float(np.clip(mean + each, 0, 1)) for n, each in enumerate(noise)}
+        found[{"bm25": "BM25"}.get(name, name.replace("_", ", "))] = {"ndcg@10": values, "recall@100": values}
+    return found
 
 
 def test_the_verdict_says_better_worse_or_no_difference():
-    better = judge(by_query(0.5), by_query(0.6), by_query(0.55))
+    better = judge(systems(start=0.5, trained=0.6, bm25=0.55))
     assert (better.is_better, better.words[0][:6]) == (True, "Better")
-    assert better.words[1].startswith("Ahead of BM25")
-    worse = judge(by_query(0.6), by_query(0.5), by_query(0.7))
+    assert better.words[1].startswith("Ahead of BM25 (+0.050, 95% interval +0.0")
+    worse = judge(systems(start=0.6, trained=0.5, bm25=0.7))
     assert worse.is_better is False
     assert worse.words[0].startswith("WORSE than the start")
-    assert worse.words[1].startswith("BM25 stays ahead (")
-    same = judge(by_query(0.6), by_query(0.6), by_query(0.6))
+    assert worse.words[1].startswith("BM25 stays ahead (-0.2")
+    same = judge(systems(start=0.6, trained=0.6, bm25=0.6))
     assert same.is_better is None
     assert same.words[0].startswith("NO DIFFERENCE")
-    wide = by_query(0.5)
-    wide["recall@100"] = dict.fromkeys(wide["recall@100"], 1.0)
-    assert "use both, --mode hybrid" in judge(by_query(0.5), wide, by_query(0.6)).words[1]
+    assert same.words[1].startswith("No difference from BM25 could be shown")
+    assert {len(each.words) for each in (better, worse, same)} == {2}  # no advice without hybrid search
+    assert {each.mode for each in (better, worse, same)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("hybrid", "bm25", "mode", "words"),
+    [
+        (0.8, 0.7, "hybrid", "Best with --mode hybrid (0.8"),
+        (0.5, 0.7, "lexical", "Best with --mode lexical: hybrid against it -0.2"),
+        (0.5, 0.5, "dense", "Best with --mode dense, the default: against hybrid +0.1"),
+        (0.6, 0.6, "dense", "Best with --mode dense, the default: against hybrid +0.000"),
+    ],
+)
+def test_the_advice_on_how_to_search_is_what_was_measured_best(hybrid, bm25, mode, words):
+    found = judge(systems(start=0.5, trained=0.6, bm25=bm25, start_hybrid=0.65, trained_hybrid=hybrid))
+    assert found.mode == mode
+    assert found.words[2].startswith(words)
+    if mode == "hybrid":
+        assert "against BM25 +0.1" in found.words[2]
+        assert "against the start with hybrid +0.1" in found.words[2]
+    assert found.as_dict()["mode"] == mode
+
+
+def test_what_hybrid_search_is_said_to_find_is_what_an_index_finds(tmp_path):
+    texts = documents(150, words=8)  # one window each
+    queries = {f"q{n}": " ".join(document.text.split()[:3]) for n, document in enumerate(texts[:20])}
+    encoder = small_encoder(dropout=0.0).encoder
+    task = SearchTask(queries, {each.id: each.content for each in texts}, {name: {"d0": 1} for name in queries})
+    words, meaning = task.by_words(), task.by_meaning(encoder)
+    with Index.build(Corpus.from_documents(texts), encoder, tmp_path / "index") as index:
+        for mode, run in {"lexical": words, "hybrid": task.fused(meaning, words)}.items():
+            for name, query in queries.items():
+                hits = index.search(query, k=30, mode=mode)
+                assert [hit.document.id for hit in hits] == list(run[name])[:30]
+                assert [hit.score for hit in hits] == pytest.approx(list(run[name].values())[:30], rel=1e-5)
+
+
+def test_words_find_only_what_shares_one():
+    task = SearchTask({"q": "fox", "none": "zebra"}, {"a": "a fox", "b": "a dog"}, {"q": {"a": 1}, "none": {"b": 1}})
+    assert [list(found) for found in task.by_words().values()] == [["a"], []]
+    assert task.bm25()["recall@100"] == {"q": 1.0, "none": 0.0}
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,18 @@ Figures = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Condition:
-    """One part of a threshold: a sentence, and the function that decides it from the figures."""
+    """One part of a threshold.
+
+    Attributes:
+        text: what must be so.
+        holds: decides it from the figures.
+        scales: at which it is asked; at others its figures are not measured.
+
+    """
 
     text: str
     holds: Callable[[Figures], bool]
+    scales: Sequence[str] = SCALES
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,7 @@ class Result:
         figures: means over seeds.
         intervals: their 95% intervals over seeds (Student's t); none with a single seed.
         by_seed: the values themselves, in the order of `seeds`.
-        conditions: every part of the threshold, and whether it held.
+        conditions: every part of the threshold that is asked at this scale, and whether it held.
         seeds: the seeds.
         versions: of Python and packages.
         machine: see `sememe.claims.machine.describe_machine`.

@@ -89,7 +89,7 @@ class Table:
     def add_words(self, row: str) -> None:
         """BM25."""
         from sememe.lexical.bm25 import Lexical
-        from sememe.search.fusion import top_items
+        from sememe.search.top_items import top_items
 
         for name, texts in self.held_out.items():
             lexical = Lexical.fit(texts.document_texts, "english")

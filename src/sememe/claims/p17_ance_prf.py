@@ -17,7 +17,7 @@ from sememe.models import Encoder
 from sememe.models.feedback_encoder import PrfEncoder
 from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback, average, rocchio
-from sememe.search.fusion import top_items
+from sememe.search.top_items import top_items
 
 METRICS = ("ndcg@10", "map", "recall@100")
 DEPTH = 1000

@@ -58,7 +58,7 @@ def run(
         figures={name: float(np.mean(values)) for name, values in by_seed.items()},
         intervals={name: interval(values) for name, values in by_seed.items() if len(values) > 1},
         by_seed=by_seed,
-        conditions={condition.text: bool(condition.holds(by_seed)) for condition in claim.threshold},
+        conditions={each.text: bool(each.holds(by_seed)) for each in claim.threshold if scale in each.scales},
         seeds=seeds,
         versions=versions(),
         machine=describe_machine(),

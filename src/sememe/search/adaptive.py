@@ -16,7 +16,7 @@ import numpy as np
 
 from sememe.bank import Bank
 from sememe.errors import InputError
-from sememe.search.fusion import top_items
+from sememe.search.top_items import top_items
 
 BLOCK_ROWS = 16_384
 _QUERIES_AT_ONCE = 256  # with a block of rows: 16 MiB of scores

@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from sememe.bank import Bank
-from sememe.search.fusion import top_items
 from sememe.search.shortlist import Shortlist
 from sememe.search.stages import Clock, StageReport
+from sememe.search.top_items import top_items
 
 BLOCK_ROWS = 16_384
 FEW_QUERIES = 3

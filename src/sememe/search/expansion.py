@@ -16,7 +16,7 @@ import numpy as np
 from sememe.errors import InputError
 from sememe.lexical.bm25 import Lexical
 from sememe.lexical.words import tokenizer
-from sememe.search.fusion import top_items
+from sememe.search.top_items import top_items
 
 _MIN_LETTERS, _MAX_LETTERS = 2, 20
 

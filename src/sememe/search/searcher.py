@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sememe.errors import InputError
+from sememe.lexical.fusion import FUSION_DEPTH, reciprocal_rank_fusion
 from sememe.search.dense import Ranking, rank_exact, rank_shortlist, rescore
 from sememe.search.expansion import RM3
 from sememe.search.explaining import explain_rows
 from sememe.search.feedback import Feedback
 from sememe.search.filters import allowed_documents
-from sememe.search.fusion import reciprocal_rank_fusion, top_items
 from sememe.search.generation import Generation
 from sememe.search.hits import Hit, Hits
 from sememe.search.parts import Parts
@@ -24,12 +24,12 @@ from sememe.search.rerank import reranked
 from sememe.search.second_search import Record, feed_back
 from sememe.search.shortlist import candidates_for
 from sememe.search.stages import Clock, StageReport
+from sememe.search.top_items import top_items
 
 if TYPE_CHECKING:
     from sememe.atoms import Atoms
     from sememe.search.index import Index
 
-FUSION_DEPTH = 100  # how deep each ranking is read before fusing, at least
 FEW = 0.05  # a filter that leaves a smaller share is faster read whole than searched
 
 

@@ -12,8 +12,10 @@ from sememe import artifact, disk
 from sememe.artifact import CARD
 from sememe.corpus import Document
 from sememe.errors import InputError
+from sememe.evaluation.metrics import Run
 from sememe.lock import WriterLock
 from sememe.models.layout import refuse_other_folder
+from sememe.models.multi_vector import MultiVectorEncoder
 from sememe.models.trainable import EncoderChanges, TrainableEncoder
 from sememe.training.checkpoint import LOG, SECONDS, is_checkpoint, log_bytes, remove_work
 from sememe.training.config import TrainingConfig
@@ -22,8 +24,8 @@ from sememe.training.loop import Trained, train
 from sememe.training.model_card import README, model_card
 from sememe.training.objective import Objective
 from sememe.training.plan import Plan, plan_training
-from sememe.training.search_task import ByQuery, SearchTask
-from sememe.training.verdict import Verdict, judge, no_verdict
+from sememe.training.search_task import SearchTask
+from sememe.training.verdict import BM25, HYBRID, START, TRAINED, Verdict, judge, no_verdict
 from sememe.training.workers import Workers
 
 KIND = "trained-encoder"
@@ -197,20 +199,24 @@ class EncoderTraining:
         """All that is measured, by name; the held-out texts have none."""
         return {**({} if self.held_out is None else {"": self.held_out.task}), **self.collections}
 
-    def _measure(self) -> dict[str, ByQuery]:
-        return {name: task.dense(self.encoder.encoder) for name, task in self._tasks.items()}
+    def _measure(self) -> dict[str, Run]:
+        return {name: task.by_meaning(self.encoder.encoder) for name, task in self._tasks.items()}
 
     def _check(self, step: int) -> float:
         assert self.held_out is not None
         return self.held_out.choosing(self.held_out.task.dense(self.encoder.encoder))
 
-    def _judge(self, start: Mapping[str, ByQuery], trained: Mapping[str, ByQuery]) -> dict[str, Verdict]:
+    def _judge(self, start: Mapping[str, Run], trained: Mapping[str, Run]) -> dict[str, Verdict]:
         found = {}
         for name, task in self._tasks.items():
-            systems = [start[name], trained[name], task.bm25(self._language)]
+            by_words = task.by_words(self._language)
+            runs = {BM25: by_words, START: start[name], TRAINED: trained[name]}
+            if not isinstance(self.encoder.encoder, MultiVectorEncoder):  # for those there is no hybrid search
+                runs |= {hybrid: task.fused(runs[system], by_words) for system, hybrid in HYBRID.items()}
+            systems = {system: task.metrics(run) for system, run in runs.items()}
             if not name and self.held_out is not None:
-                systems = [self.held_out.reporting(system) for system in systems]
-            found[name] = judge(*systems, on=f"queries of {name}" if name else "held-out questions")
+                systems = {system: self.held_out.reporting(by_query) for system, by_query in systems.items()}
+            found[name] = judge(systems, on=f"queries of {name}" if name else "held-out questions")
         return found
 
     def _card(

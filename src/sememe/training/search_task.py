@@ -12,8 +12,9 @@ import numpy as np
 from sememe.corpus import read
 from sememe.errors import InputError, ModelError
 from sememe.evaluation.collection import read_collection
-from sememe.evaluation.metrics import Qrels, query_metrics
+from sememe.evaluation.metrics import Qrels, Run, query_metrics
 from sememe.lexical.bm25 import Lexical
+from sememe.lexical.fusion import FUSION_DEPTH, reciprocal_rank_fusion
 from sememe.models.encoder import Encoder
 from sememe.models.multi_vector import MultiVectorEncoder
 from sememe.multi_vector.encoding import encode_pruned
@@ -21,7 +22,6 @@ from sememe.multi_vector.maxsim import score_documents
 from sememe.multi_vector.pruning import Kind, Pruning
 
 METRICS = ("ndcg@10", "recall@100")
-DEPTH = 100
 _QUERIES_AT_ONCE = 256
 
 ByQuery = Mapping[str, Mapping[str, float]]
@@ -57,7 +57,15 @@ class SearchTask:
         return len(self.queries)
 
     def dense(self, encoder: Encoder | MultiVectorEncoder) -> ByQuery:
-        """The metrics of every query when an encoder searches, by the inner product of its vectors.
+        """The metrics of every query when an encoder searches; errors as `by_meaning`."""
+        return self.metrics(self.by_meaning(encoder))
+
+    def bm25(self, language: str = "english") -> ByQuery:
+        """The metrics of every query when BM25 searches."""
+        return self.metrics(self.by_words(language))
+
+    def by_meaning(self, encoder: Encoder | MultiVectorEncoder) -> Run:
+        """What an encoder finds, by the inner product of its vectors: the best 100, best first.
 
         One that gives several vectors a text searches by MaxSim, pruned as it says.
 
@@ -66,18 +74,31 @@ class SearchTask:
 
         """
         if isinstance(encoder, MultiVectorEncoder):
-            return self._metrics(self._late_interaction(encoder))
+            return self._run(self._late_interaction(encoder))
         queries = encoder.encode_query(list(self.queries.values()))
         texts = encoder.encode_document(list(self.texts.values()))
         if not (np.isfinite(queries).all() and np.isfinite(texts).all()):
             raise ModelError("the encoder's vectors are not finite numbers", where=encoder.name)
         parts = np.array_split(queries, max(1, -(-len(queries) // _QUERIES_AT_ONCE)))
-        return self._metrics(row for part in parts for row in part @ texts.T)
+        return self._run(row for part in parts for row in part @ texts.T)
 
-    def bm25(self, language: str = "english") -> ByQuery:
-        """The metrics of every query when BM25 searches."""
+    def by_words(self, language: str = "english") -> Run:
+        """What BM25 finds: the best 100 that share a word with the query, best first."""
         words = Lexical.fit(self.texts.values(), language)
-        return self._metrics(words.score(query) for query in self.queries.values())
+        return self._run((words.score(query) for query in self.queries.values()), at_least=0.0)
+
+    def fused(self, *runs: Run) -> Run:
+        """What several runs find together, fused by rank as `--mode hybrid` does."""
+        places = {name: place for place, name in enumerate(self._documents)}
+        found = {}
+        for query in self.queries:
+            fused = reciprocal_rank_fusion([[places[name] for name in run[query]] for run in runs], FUSION_DEPTH)
+            found[query] = {self._documents[place]: score for place, score in fused}
+        return found
+
+    def metrics(self, run: Run) -> ByQuery:
+        """The metrics of every query of a run."""
+        return query_metrics(run, self.qrels, METRICS)
 
     def estimate(self, encoder: Encoder | MultiVectorEncoder, n: int) -> float:
         """Seconds that `dense` would take, from timing `n` texts."""
@@ -106,10 +127,10 @@ class SearchTask:
             own = vectors[part[0] : ends[min(first + _QUERIES_AT_ONCE, len(starts)) - 1]]
             yield from score_documents(own, part - part[0], *found["document"])
 
-    def _metrics(self, rows: Iterable[np.ndarray]) -> ByQuery:
-        """From the scores of all texts, a row a query."""
+    def _run(self, rows: Iterable[np.ndarray], at_least: float = -np.inf) -> Run:
+        """The best documents of each query, from the scores of all texts, a row a query."""
         run = {}
         for query, scores in zip(self.queries, rows, strict=True):
-            best = np.argsort(-scores, kind="stable")[:DEPTH]
-            run[query] = {self._documents[place]: float(scores[place]) for place in best}
-        return query_metrics(run, self.qrels, METRICS)
+            best = np.argsort(-scores, kind="stable")[:FUSION_DEPTH]
+            run[query] = {self._documents[place]: float(scores[place]) for place in best if scores[place] > at_least}
+        return run

@@ -15,7 +15,7 @@ import numpy as np
 from sememe import artifact
 from sememe.bank import Bank
 from sememe.search.coarse.selecting import new_rows, sampled_rows
-from sememe.search.fusion import top_items
+from sememe.search.top_items import top_items
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sememe.errors import InputError
+from sememe.lexical.fusion import FUSION_DEPTH, reciprocal_rank_fusion
 from sememe.lexical.words import tokenizer
 from sememe.search.dense import TOLERANCE, rescore
 from sememe.search.filters import Filter, matches
-from sememe.search.fusion import reciprocal_rank_fusion
 from sememe.search.milvus.connection import MOST_ROWS, Connection
 from sememe.search.milvus.expressions import expression, literal
 from sememe.search.milvus.rows import (
@@ -33,7 +33,6 @@ from sememe.search.milvus.rows import (
 from sememe.search.milvus.schema import BM25, K1, Card
 from sememe.search.stages import Clock, StageReport
 
-FUSION_DEPTH = 100  # as for an index on disk
 MOST_ANSWER_BYTES = 32 << 20
 _PLACE = (KEY, ORDER, DOCUMENT, WINDOW, WINDOWS)
 _FILTERED = (TITLE, METADATA)

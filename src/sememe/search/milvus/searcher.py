@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sememe.errors import InputError
+from sememe.lexical.fusion import FUSION_DEPTH
 from sememe.search.explaining import explain_rows
 from sememe.search.hits import Hit, Hits
 from sememe.search.milvus.connection import Connection
-from sememe.search.milvus.ranking import FUSION_DEPTH, Placed, Ranked, Ranker
+from sememe.search.milvus.ranking import Placed, Ranked, Ranker
 from sememe.search.milvus.rows import DENSE, DOCUMENT, ORDER, RECORD, WINDOW, WINDOWS, documents_of
 from sememe.search.milvus.schema import Card
 from sememe.search.query_vectors import Encodes, query_vectors

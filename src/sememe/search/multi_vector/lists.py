@@ -15,7 +15,7 @@ import numpy as np
 from sememe import artifact
 from sememe.bank import Bank
 from sememe.search.centroids import kmeans_centroids
-from sememe.search.fusion import top_items
+from sememe.search.top_items import top_items
 
 KIND = "multi-vector lists"
 PROBES = 16

@@ -8,12 +8,12 @@ import numpy as np
 
 from sememe.errors import InputError
 from sememe.multi_vector.maxsim import exact_score, exact_shares, score_documents
-from sememe.search.fusion import top_items
 from sememe.search.generation import Generation
 from sememe.search.hits import Hits
 from sememe.search.multi_vector.explaining import Match, MaxSimExplanation, MultiVectorHit, words_of
 from sememe.search.multi_vector.lists import PROBES, Lists
 from sememe.search.stages import Clock, StageReport
+from sememe.search.top_items import top_items
 
 # On SciFact with MiniLM (661,116 token vectors, 60 queries) .960, .988 and .990 of the exact top 10 are among 100, 200
 # and 400 candidates; mean vectors instead of lists give .952, .973 and .988.
