@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from sememe import artifact, disk
 from sememe.claims.claim import SCALES, Result
+from sememe.claims.tables import markdown
 
 PAGE = Path("docs/claims.md")
 
@@ -16,7 +18,7 @@ _HEAD = """# Claims
 Headline results that anybody can run again: `sememe claims run ID --scale tiny|small|full`. Each has a threshold that
 was fixed before its first run; one that does not hold is reported as not holding. *tiny* only checks the machinery on
 made data; *small* is the reproduction on real data; *full* is the paper's own scale. Figures are means over seeds with
-95% intervals (Student's t over the seeds).
+95% intervals (Student's t over the seeds); those without one are the same with every seed.
 
 This page is made by `sememe claims report` from `results/*.json` and from nothing else.
 """
@@ -74,7 +76,7 @@ def _result(result: Result) -> Iterator[str]:
     for text, held in result.conditions.items():
         yield f"| {text} | {_yes_no(held)} |"
     yield ""
-    yield from _tables(result)
+    yield from markdown(list(result.figures), partial(_figure, result))
     machine = result.machine
     versions = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
     yield (
@@ -84,29 +86,11 @@ def _result(result: Result) -> Iterator[str]:
     )
 
 
-def _tables(result: Result) -> Iterator[str]:
-    """Figures called `ROW: COLUMN` as one table, the others as a list of two columns."""
-    cells = {tuple(name.split(": ", maxsplit=1)): name for name in result.figures if ": " in name}
-    columns = list(dict.fromkeys(column for _, column in cells))
-    if cells:
-        yield f"| | {' | '.join(columns)} |"
-        yield f"| --- |{' ---: |' * len(columns)}"
-    for row in dict.fromkeys(row for row, _ in cells):
-        values = [_figure(result, cells[row, column]) if (row, column) in cells else "" for column in columns]
-        yield f"| `{row}` | {' | '.join(values)} |"
-    yield ""
-    yield "| figure | |"
-    yield "| --- | ---: |"
-    for name in result.figures:
-        if name not in cells.values():
-            yield f"| {name} | {_figure(result, name)} |"
-    yield ""
-
-
 def _figure(result: Result, name: str) -> str:
-    interval = result.intervals.get(name)
-    value = _number(result.figures[name])
-    return f"{value} ({_number(interval[0])} to {_number(interval[1])})" if interval else value
+    interval, value = result.intervals.get(name), _number(result.figures[name])
+    if interval is None or min(result.by_seed[name]) == max(result.by_seed[name]):
+        return value
+    return f"{value} ({_number(interval[0])} to {_number(interval[1])})"
 
 
 def _number(value: float) -> str:
