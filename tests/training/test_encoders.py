@@ -197,11 +197,11 @@ def systems(**means: float) -> dict:
 def test_the_verdict_says_better_worse_or_no_difference():
     better = judge(systems(start=0.5, trained=0.6, bm25=0.55))
     assert (better.is_better, better.words[0][:6]) == (True, "Better")
-    assert better.words[1].startswith("Ahead of BM25 (+0.050, 95% interval +0.0")
+    assert better.words[1].startswith("Ahead of BM25 (nDCG@10 +0.050, 95% interval +0.0")
     worse = judge(systems(start=0.6, trained=0.5, bm25=0.7))
     assert worse.is_better is False
     assert worse.words[0].startswith("WORSE than the start")
-    assert worse.words[1].startswith("BM25 stays ahead (-0.2")
+    assert worse.words[1].startswith("Behind BM25 (nDCG@10 -0.2")
     same = judge(systems(start=0.6, trained=0.6, bm25=0.6))
     assert same.is_better is None
     assert same.words[0].startswith("NO DIFFERENCE")

@@ -87,10 +87,10 @@ def _against_start(change: Comparison, better: bool | None, on: str) -> str:
 def _against_bm25(systems: Mapping[str, ByQuery]) -> str:
     found = _compared(systems, TRAINED, BM25)
     if found.low > 0:
-        return f"Ahead of BM25 ({_interval(found)})."
+        return f"Ahead of BM25 (nDCG@10 {_interval(found)})."
     if found.high < 0:
-        return f"BM25 stays ahead ({_interval(found)})."
-    return f"No difference from BM25 could be shown ({_interval(found)})."
+        return f"Behind BM25 (nDCG@10 {_interval(found)})."
+    return f"No difference from BM25 could be shown (nDCG@10 {_interval(found)})."
 
 
 def _advice(best: str, systems: Mapping[str, ByQuery], table: Mapping[str, Mapping[str, float]]) -> str:
