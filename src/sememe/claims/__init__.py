@@ -27,6 +27,7 @@ __all__ = [
 CLAIMS = {
     "explained_search": "sememe.claims.explained_search",
     "feed": "sememe.claims.feed",
+    "held_out_task": "sememe.claims.held_out_task",
     "p01_atoms": "sememe.claims.p01_atoms",
     "p05_sae_circuits": "sememe.claims.p05_sae_circuits",
     "p06_feature_bias": "sememe.claims.p06_feature_bias",

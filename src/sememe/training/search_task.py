@@ -79,6 +79,16 @@ class SearchTask:
         texts = encoder.encode_document(list(self.texts.values()))
         if not (np.isfinite(queries).all() and np.isfinite(texts).all()):
             raise ModelError("the encoder's vectors are not finite numbers", where=encoder.name)
+        return self.by_vectors(queries, texts)
+
+    def by_vectors(self, queries: np.ndarray, texts: np.ndarray) -> Run:
+        """What vectors find, by their inner products: the best 100, best first.
+
+        Args:
+            queries: in the order of `queries`; shape (n_queries, d).
+            texts: in the order of `texts`; shape (n_texts, d).
+
+        """
         parts = np.array_split(queries, max(1, -(-len(queries) // _QUERIES_AT_ONCE)))
         return self._run(row for part in parts for row in part @ texts.T)
 
