@@ -208,11 +208,14 @@ class EncoderTraining:
 
     def _judge(self, start: Mapping[str, Run], trained: Mapping[str, Run]) -> dict[str, Verdict]:
         found = {}
+        has_hybrid = not isinstance(self.encoder.encoder, MultiVectorEncoder)
         for name, task in self._tasks.items():
             by_words = task.by_words(self._language)
-            runs = {BM25: by_words, START: start[name], TRAINED: trained[name]}
-            if not isinstance(self.encoder.encoder, MultiVectorEncoder):  # for those there is no hybrid search
-                runs |= {hybrid: task.fused(runs[system], by_words) for system, hybrid in HYBRID.items()}
+            runs = {BM25: by_words}
+            for system, run in ((START, start[name]), (TRAINED, trained[name])):
+                runs[system] = run
+                if has_hybrid:
+                    runs[HYBRID[system]] = task.fused(run, by_words)
             systems = {system: task.metrics(run) for system, run in runs.items()}
             if not name and self.held_out is not None:
                 systems = {system: self.held_out.reporting(by_query) for system, by_query in systems.items()}
