@@ -127,7 +127,9 @@ def test_learn_list_show_and_explained_search(tmp_path, capsys):
         total = sum(a["contribution"] for a in parts["atoms"]) + parts["bias"] + parts["residual"]
         assert total == pytest.approx(hit["score"], rel=1e-4, abs=1e-6)
     assert main(["search", str(index), "cat tree", "-k", "1", "--steer", f"{listing['atoms'][0]['atom']}:0.5"]) == 0
-    assert "residual" in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    assert any("residual" in line for line in printed)
+    assert not [line for line in printed if line.endswith(" ")]
     assert main(["search", str(index), "cat tree", "--steer", "99:1"]) == 2
     assert "no atom 99" in capsys.readouterr().err
 

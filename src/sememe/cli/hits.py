@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sememe.cli.output import console, print_table, size
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from sememe.search.hits import Explanation, Hit, Hits
     from sememe.search.multi_vector import MaxSimExplanation, MultiVectorHit
     from sememe.search.second_search import Record
@@ -46,7 +48,9 @@ def print_hits(hits: Sequence[Hit | MultiVectorHit], n_documents: int, note: str
         for line in passage.wrap(out, out.width - 5)[:PASSAGE_LINES]:
             out.print(Text("     ") + Text(line.plain.strip()))
         if hit.explanation is not None:
-            out.print(_explanation_line(hit.explanation, out.width), no_wrap=False)
+            for line in _explanation(hit.explanation, out.width - 5).wrap(out, out.width - 5):
+                line.rstrip()
+                out.print(Text("     ") + line)
         out.print()
     if not hits:
         out.print(f"Nothing found in {n_documents:,} documents.")
@@ -82,16 +86,13 @@ def _as_dict(hit: Any) -> dict[str, Any]:
     }
 
 
-def _explanation_line(explanation: Explanation | MaxSimExplanation, width: int) -> Any:
-    from rich.padding import Padding
-
+def _explanation(explanation: Explanation | MaxSimExplanation, width: int) -> Text:
     from sememe.search.hits import Explanation
 
-    line = _atoms_line(explanation) if isinstance(explanation, Explanation) else _words_lines(explanation, width - 5)
-    return Padding(line, (0, 0, 0, 5), expand=False)
+    return _atoms_line(explanation) if isinstance(explanation, Explanation) else _words_lines(explanation, width)
 
 
-def _atoms_line(explanation: Explanation) -> Any:
+def _atoms_line(explanation: Explanation) -> Text:
     from rich.text import Text
 
     line = Text()
@@ -107,7 +108,7 @@ def _atoms_line(explanation: Explanation) -> Any:
     return line
 
 
-def _words_lines(explanation: MaxSimExplanation, width: int) -> Any:
+def _words_lines(explanation: MaxSimExplanation, width: int) -> Text:
     """What each word of the query adds, as many to a line as fit."""
     from rich.text import Text
 
