@@ -213,10 +213,10 @@ def test_the_verdict_says_better_worse_or_no_difference():
 @pytest.mark.parametrize(
     ("hybrid", "bm25", "mode", "words"),
     [
-        (0.8, 0.7, "hybrid", "Best with --mode hybrid (0.8"),
-        (0.5, 0.7, "lexical", "Best with --mode lexical: hybrid against it -0.2"),
-        (0.5, 0.5, "dense", "Best with --mode dense, the default: against hybrid +0.1"),
-        (0.6, 0.6, "dense", "Best with --mode dense, the default: against hybrid +0.000"),
+        (0.8, 0.7, "hybrid", "Best here with --mode hybrid (0.8"),
+        (0.5, 0.7, "lexical", "Best here with --mode lexical: hybrid against it -0.2"),
+        (0.5, 0.5, "dense", "Best here with --mode dense, the default: against hybrid +0.1"),
+        (0.6, 0.6, "dense", "Best here with --mode dense, the default: against hybrid +0.000"),
     ],
 )
 def test_the_advice_on_how_to_search_is_what_was_measured_best(hybrid, bm25, mode, words):

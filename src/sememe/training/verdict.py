@@ -95,7 +95,7 @@ def _against_bm25(systems: Mapping[str, ByQuery]) -> str:
 
 def _advice(best: str, systems: Mapping[str, ByQuery], table: Mapping[str, Mapping[str, float]]) -> str:
     """How to search, and what it brings."""
-    hybrid, words = HYBRID[TRAINED], "Best with --mode"
+    hybrid, words = HYBRID[TRAINED], "Best here with --mode"
     if best == BM25:
         return f"{words} lexical: hybrid against it {_interval(_compared(systems, hybrid, BM25))}."
     if best == TRAINED:
