@@ -53,6 +53,16 @@ class HashEncoder:
         return (total / norm if norm else total).astype(np.float32)
 
 
+class LongVectors(HashEncoder):
+    """Vectors whose length says nothing of their meaning: that of a text is 1 and its number of letters."""
+
+    name = fingerprint = "long-vectors"
+    normalizes, similarity = False, "cosine"
+
+    def _vector(self, text):
+        return super()._vector(text) * np.float32(1 + len(text))
+
+
 class HashTokens:
     """A token encoder without a model: a word's vector is its own direction and a little of its neighbours'."""
 

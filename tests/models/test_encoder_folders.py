@@ -15,6 +15,8 @@ from tiny_models import TEXTS, bert_folder, byte_pairs, causal_model, randomised
 from sememe import disk
 from sememe.errors import ArtifactError, InputError, ModelError, SememeError
 from sememe.models import Encoder
+from sememe.models.encoder import compared, is_compared_by_cosine
+from sememe.models.trainable import as_trainable
 
 transformers = pytest.importorskip("transformers")
 sentence_transformers = pytest.importorskip("sentence_transformers")
@@ -125,6 +127,45 @@ def test_cutting_in_the_configuration(build) -> None:
     assert (encoder.dimensions, encoder.width, encoder.normalizes) == (8, 32, False)
     assert_same(encoder.encode(TEXTS), model.encode(TEXTS))
     assert_same(encoder.encode(TEXTS, truncate_dim=20), model.encode(TEXTS, truncate_dim=20))
+
+
+@pytest.mark.parametrize("said", [None, "cosine", "dot", "euclidean"])
+def test_vectors_are_compared_as_sentence_transformers_does(build, bert, said) -> None:
+    folder, model = build(pooling(), similarity_fn_name=said)
+    encoder = Encoder.load(folder)
+    assert encoder.similarity == model.similarity_fn_name == (said or "cosine")
+    assert Encoder.load(bert).similarity == "cosine"
+    if said == "euclidean":
+        with pytest.raises(ModelError, match=r"compared by 'euclidean'.*cosine or dot"):
+            is_compared_by_cosine(encoder)
+        assert not is_compared_by_cosine(encoder, "dot")
+        return
+    by_cosine = is_compared_by_cosine(encoder)
+    queries, texts = (
+        compared(vectors, encoder, by_cosine=by_cosine)
+        for vectors in (encoder.encode_query(TEXTS[:2]), encoder.encode_document(TEXTS))
+    )
+    theirs = model.similarity(model.encode_query(TEXTS[:2]), model.encode_document(TEXTS)).numpy()
+    assert_same(queries @ texts.T, theirs)
+
+
+@pytest.mark.parametrize("said", [None, "dot"])
+def test_training_begins_with_vectors_as_they_are_compared(build, said) -> None:
+    encoder = Encoder.load(build(pooling(), similarity_fn_name=said)[0], device="cpu")
+    trainable = as_trainable(encoder)
+    assert trainable.similarity == (said or "cosine")
+    before = compared(encoder.encode(TEXTS), encoder, by_cosine=said is None)
+    assert_same(trainable.encoder.encode(TEXTS), before)
+
+
+def test_unit_vectors_are_not_touched(build) -> None:
+    from sentence_transformers.models import Normalize
+
+    folder, _ = build(pooling(), Normalize(), similarity_fn_name="dot")
+    encoder = Encoder.load(folder)
+    vectors = encoder.encode(TEXTS)
+    assert is_compared_by_cosine(encoder)
+    assert compared(vectors, encoder, by_cosine=True) is vectors
 
 
 def test_a_bare_transformer_is_pooled_by_its_mean(bert) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hash_encoder import HashEncoder, LongVectors
 from sememe import Document, Index
-from sememe.errors import ArtifactError, InputError, LockedError
+from sememe.errors import ArtifactError, InputError, LockedError, ModelError
+from sememe.search.manifest import _sha256
 
 WORDS = [
     "red",
@@ -49,6 +52,43 @@ def make_documents(n: int, seed: int = 0, prefix: str = "d", longest: int = 8) -
 def index(tmp_path, hash_encoder):
     with Index.build(make_documents(60), hash_encoder, tmp_path / "i") as built:
         yield built
+
+
+@pytest.mark.parametrize("similarity", ["auto", "cosine", "dot"])
+def test_vectors_are_compared_as_the_encoder_says_or_the_user(tmp_path, similarity):
+    documents, encoder = make_documents(40), LongVectors()
+    with Index.build(documents[:30], encoder, tmp_path / "i", similarity=similarity) as index:
+        index.add(documents[30:])
+        assert index.normalizes == (similarity != "dot")
+        compare = encoder if similarity == "dot" else HashEncoder()
+        for query in ("red cat", "the big tree"):
+            hits = index.search(query, k=5)
+            expected = brute_force(documents, compare, query, 5)
+            assert [hit.document.id for hit in hits] == [name for name, _ in expected]
+            assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], rel=1e-5)
+            assert (abs(np.linalg.norm(index.query_vector(query)) - 1) < 1e-5) == (similarity != "dot")
+
+
+def test_a_distance_is_no_inner_product(tmp_path):
+    encoder = LongVectors()
+    encoder.similarity = "euclidean"
+    with pytest.raises(ModelError, match=r"long-vectors: its vectors are compared by 'euclidean'.*cosine or dot"):
+        Index.build(make_documents(5), encoder, tmp_path / "i")
+    assert not (tmp_path / "i").exists()
+    with pytest.raises(InputError, match="similarity must be one of auto, cosine, dot, not 'euclidean'"):
+        Index.build(make_documents(5), encoder, tmp_path / "i", similarity="euclidean")
+    Index.build(make_documents(5), encoder, tmp_path / "i", similarity="dot").close()
+
+
+def test_an_older_index_keeps_its_inner_products(tmp_path):
+    with Index.build(make_documents(20), LongVectors(), tmp_path / "i", similarity="dot") as index:
+        before = [(hit.document.id, hit.score) for hit in index.search("red cat", k=5)]
+    manifest = tmp_path / "i" / "manifest.json"
+    settings = json.loads(manifest.read_text())
+    del settings["config"]["similarity"], settings["sha256"]  # it was written when there was no such setting
+    manifest.write_text(json.dumps({**settings, "sha256": _sha256(settings)}))
+    with Index.open(tmp_path / "i", encoder=LongVectors()) as index:
+        assert [(hit.document.id, hit.score) for hit in index.search("red cat", k=5)] == before
 
 
 def brute_force(documents, encoder, query, k):

@@ -26,7 +26,7 @@ class Planted(HashEncoder):
 
     dimensions = 16
     name = fingerprint = "planted-16"
-    normalizes = False
+    normalizes, similarity = False, "dot"
 
     def __init__(self):
         super().__init__(16)

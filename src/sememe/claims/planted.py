@@ -32,7 +32,7 @@ class PlantedEncoder:
     name = "planted"
     dimensions = DIMENSIONS
     max_tokens = 512
-    normalizes = False
+    normalizes, similarity = False, "dot"
 
     def __init__(self, n: int, random_state: int = 0) -> None:
         self.fingerprint = f"planted-{n}-{DIMENSIONS}-{N_DIRECTIONS}-{N_ACTIVE}-{random_state}"

@@ -82,7 +82,7 @@ def _add_changes(group: Any) -> None:
         "--normalize",
         choices=("yes", "no"),
         help="end with vectors of length one, compared by cosine, or with their own, compared by dot product "
-        "(default: as the encoder does)",
+        "(default: as the encoder's are compared)",
     )
     group.add_argument("--dense", type=int, metavar="WIDTH", help="put a linear layer of so many outputs at its end")
     group.add_argument("--lora", type=int, metavar="RANK", help="train low-rank adapters instead of the weights")

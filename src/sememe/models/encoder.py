@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sememe.errors import InputError
+from sememe.errors import InputError, ModelError
 from sememe.models import source
+from sememe.models.layout import Layout
 from sememe.models.texts import as_texts, slabs
 from sememe.progress import Bar, progress
 
@@ -34,6 +35,16 @@ class Encoder(ABC):
     """Texts that are put in front, by name, as the model's configuration gives them."""
     default_prompt_name: str | None
     """The prompt that `encode` uses when none is asked for."""
+    layout: Layout
+    """What its configuration says."""
+
+    @property
+    def similarity(self) -> str:
+        """How its vectors are meant to be compared, `cosine` or `dot`.
+
+        As its configuration says; where it says nothing `cosine`, as in sentence-transformers.
+        """
+        return self.layout.similarity or "cosine"
 
     @staticmethod
     def load(name_or_path: str | Path, *, device: str | None = None) -> Encoder:
@@ -194,6 +205,37 @@ class Encoder(ABC):
         if not 1 <= truncate_dim <= self.width:
             raise InputError(f"truncate_dim is {truncate_dim}", hint=f"Give 1 to {self.width}, the vectors' width")
         return truncate_dim
+
+
+def is_compared_by_cosine(encoder: Encoder, similarity: str = "auto") -> bool:
+    """Whether the vectors of an encoder must be brought to length one before their inner products are scores.
+
+    Args:
+        encoder: whose vectors.
+        similarity: `cosine` or `dot`; `auto` as the encoder says. Vectors of length one stay as they are.
+
+    Raises:
+        ModelError: the encoder asks for a distance, which is no inner product.
+
+    """
+    if encoder.normalizes:
+        return True
+    wanted = encoder.similarity if similarity == "auto" else similarity
+    if wanted not in ("cosine", "dot"):
+        raise ModelError(
+            f"its vectors are compared by {wanted!r}, and searched by inner product",
+            where=encoder.name,
+            hint="Choose another similarity: cosine or dot",
+        )
+    return wanted == "cosine"
+
+
+def compared(vectors: np.ndarray, encoder: Encoder, *, by_cosine: bool) -> np.ndarray:
+    """Vectors of an encoder as their inner products are scores: brought to length one if they are compared by cosine.
+
+    Vectors that have length one as they come are not touched, so that no rounding changes them.
+    """
+    return normalized(vectors) if by_cosine and not encoder.normalizes else vectors
 
 
 def normalized(vectors: np.ndarray) -> np.ndarray:

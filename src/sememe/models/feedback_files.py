@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,7 +98,13 @@ def read_published(folder: Path, device: str | None) -> TransformerEncoder:
     norm.norm.load_state_dict({part: weights[f"{_NORM}.{part}"] for part in ("weight", "bias")})
     heads: list[Head] = [Dense(linear.eval().to(target), "Identity"), LayerNorm(norm.eval().to(target))]
     positions = model.config.max_position_embeddings - (model.config.pad_token_id or 0) - 1
-    layout = replace(Layout(base=folder, kind="Transformer"), pooling=Pooling(("cls",)), max_length=min(512, positions))
+    layout = Layout(
+        base=folder,
+        kind="Transformer",
+        pooling=Pooling(("cls",)),
+        max_length=min(512, positions),
+        similarity="dot",
+    )
     return TransformerEncoder(
         model.to(target),
         tokenizer,

@@ -16,7 +16,7 @@ from sememe import disk
 from sememe.errors import InputError
 from sememe.extras import require
 from sememe.models.causal_encoder import encoder_from_language_model, is_language_model
-from sememe.models.encoder import Encoder
+from sememe.models.encoder import Encoder, is_compared_by_cosine
 from sememe.models.heads import Dense, Head, Normalize, new_dense
 from sememe.models.layout import refuse_other_folder
 from sememe.models.lora import LoraConfig, add_adapters, merge_adapters
@@ -38,7 +38,8 @@ class EncoderChanges:
     """What is changed on an encoder before it is trained.
 
     Attributes:
-        normalize: end with vectors of length one (cosine), or with their own length (dot); None: as the encoder does.
+        normalize: end with vectors of length one (cosine), or with their own length (dot); None: as the encoder's
+            vectors are compared.
         dense: put a linear layer of so many outputs behind the pooling.
         lora: train low-rank adapters instead of the weights; they are merged when the encoder is saved.
         seed: of a new layer's weights.
@@ -287,8 +288,9 @@ class _TrainableTable(TrainableEncoder):
         import torch
 
         super().__init__(encoder.text_tokenizer, encoder.prompts)
-        if normalize is not None:
-            encoder.ends_normalized = encoder.normalizes = normalize
+        if normalize is None:
+            normalize = encoder.ends_normalized or is_compared_by_cosine(encoder)
+        encoder.ends_normalized = encoder.normalizes = normalize
         encoder.layout = replace(encoder.layout, similarity="cosine" if encoder.ends_normalized else "dot")
         self.encoder, self.normalizes = encoder, encoder.ends_normalized
         self.module = torch.nn.Module()
@@ -349,7 +351,9 @@ def _changed(encoder: TransformerEncoder, changes: EncoderChanges) -> Transforme
     """The encoder with other heads, around the same transformer."""
     heads = list(encoder.heads)
     ends_normalized = bool(heads) and isinstance(heads[-1], Normalize)
-    normalize = ends_normalized if changes.normalize is None else changes.normalize
+    normalize = changes.normalize
+    if normalize is None:
+        normalize = ends_normalized or is_compared_by_cosine(encoder)
     if ends_normalized:
         heads.pop()
     if changes.dense is not None:

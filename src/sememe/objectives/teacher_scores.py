@@ -14,6 +14,7 @@ from sememe.corpus import Document
 from sememe.errors import ArtifactError, InputError
 from sememe.models import Encoder
 from sememe.models.cross_encoder import CrossEncoder
+from sememe.models.encoder import compared, is_compared_by_cosine
 from sememe.objectives.hard_negatives import Teacher
 from sememe.objectives.pair_data import PairData, negatives_of, query_of
 from sememe.progress import progress
@@ -24,18 +25,22 @@ _CROSS = "cross:"
 
 
 def load_teacher(name: str) -> Teacher:
-    """A cross-encoder (`cross:MODEL`), or an encoder that scores by the inner product of its vectors.
+    """A cross-encoder (`cross:MODEL`), or an encoder that scores by its own similarity, cosine or dot product.
 
     Raises:
-        ModelError: there is no such model.
+        ModelError: there is no such model, or it compares by a distance.
 
     """
     if name.startswith(_CROSS):
         return CrossEncoder.load(name.removeprefix(_CROSS)).score
     encoder = Encoder.load(name)
+    by_cosine = is_compared_by_cosine(encoder)
 
     def score(query: str, texts: Sequence[str]) -> np.ndarray:
-        found: np.ndarray = encoder.encode_document(list(texts)) @ encoder.encode_query([query])[0]
+        documents, queries = encoder.encode_document(list(texts)), encoder.encode_query([query])
+        found: np.ndarray = (
+            compared(documents, encoder, by_cosine=by_cosine) @ compared(queries, encoder, by_cosine=by_cosine)[0]
+        )
         return found
 
     return score

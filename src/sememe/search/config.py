@@ -8,6 +8,7 @@ from sememe.errors import InputError
 from sememe.search.coarse.kinds import COARSE_HELP, parse_coarse
 
 STORED_TYPES = ("float32", "float16", "int8")
+SIMILARITIES = ("auto", "cosine", "dot")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class IndexConfig:
         default=0,
         metadata={"help": "rows the first stage proposes for each hit; 0 measures how many recall@10 of 0.98 needs"},
     )
+    similarity: str = field(
+        default="auto",
+        metadata={
+            "help": "how vectors are compared; auto is what the encoder's configuration says, cosine where it says "
+            "nothing",
+            "choices": SIMILARITIES,
+        },
+    )
     language: str = field(default="english", metadata={"help": "stemmer and stop words of the lexical part, or 'none'"})
 
     def __post_init__(self) -> None:
@@ -42,6 +51,8 @@ class IndexConfig:
             parse_coarse(self.coarse)
         except InputError as error:
             problems.append(f"coarse: {error.message}. {error.hint}")
+        if self.similarity not in SIMILARITIES:
+            problems.append(f"similarity must be one of {', '.join(SIMILARITIES)}, not {self.similarity!r}")
         if self.candidates < 0:
             problems.append(f"candidates must not be negative, not {self.candidates}")
         if self.overlap < 0:

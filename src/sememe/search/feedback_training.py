@@ -18,6 +18,7 @@ from sememe.models.trainable import as_trainable
 from sememe.models.transformer import TransformerEncoder
 from sememe.objectives.ance_prf import AncePrf, AncePrfConfig, Judged
 from sememe.search.feedback import Feedback
+from sememe.search.query_vectors import encoded_queries
 from sememe.training.checkpoint import remove_work
 from sememe.training.config import TrainingConfig
 from sememe.training.encoders import work_folder
@@ -132,7 +133,7 @@ def _judged(index: Index, prf: PrfEncoder, answers: Mapping[str, set[str]], dept
     queries, judged = list(answers), []
     for first in range(0, len(queries), _AT_ONCE):
         some = queries[first : first + _AT_ONCE]
-        vectors = index.encoder.encode_query([prf.as_read(query) for query in some])
+        vectors = encoded_queries(index, [prf.as_read(query) for query in some])
         for query, hits in zip(some, index.search_batch(vectors, depth), strict=True):
             rows = {document: index.rows_of(document).tolist() for document in sorted(answers[query])}
             every = frozenset(int(row) for of in rows.values() for row in of)

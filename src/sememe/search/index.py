@@ -12,6 +12,7 @@ import numpy as np
 from sememe.corpus import Corpus, Document, Window
 from sememe.errors import InputError, ModelError
 from sememe.models import Encoder
+from sememe.models.encoder import compared, is_compared_by_cosine
 from sememe.search.base_index import BaseIndex
 from sememe.search.coarse.kinds import LEARNED
 from sememe.search.config import IndexConfig
@@ -25,6 +26,7 @@ from sememe.search.learning import learn_atoms
 from sememe.search.manifest import INDEX, MANIFEST, Kind, Manifest
 from sememe.search.parts import Parts
 from sememe.search.passages import content, windows_of
+from sememe.search.query_vectors import encoded_queries
 from sememe.search.request import Request
 from sememe.search.rerank import Reranker
 from sememe.search.searcher import Searcher
@@ -84,6 +86,7 @@ class Index(BaseIndex[IndexConfig, Encoder]):
         Raises:
             ArtifactError: there is an index already, or the one to resume was made differently.
             InputError: a document repeats an id.
+            ModelError: the encoder compares by a distance, and `similarity` is `auto`.
 
         """
         config = config if config is not None else IndexConfig(**settings)
@@ -95,7 +98,7 @@ class Index(BaseIndex[IndexConfig, Encoder]):
             "name": encoder.name,
             "fingerprint": encoder.fingerprint,
             "dimensions": encoder.dimensions,
-            "normalizes": encoder.normalizes,
+            "normalizes": is_compared_by_cosine(encoder, config.similarity),
         }
         return cls._built(corpus, encoder, Path(path), described=described, config=config, resume=resume)
 
@@ -321,7 +324,7 @@ class Index(BaseIndex[IndexConfig, Encoder]):
 
         """
         live = self._generation.live[self.bank.documents]
-        vectors = None if queries is None else np.asarray(self.encoder.encode_query(list(queries)), np.float32)
+        vectors = None if queries is None else encoded_queries(self, queries)
         return tune(
             self.bank, made_stages(self.bank, stages), queries=vectors, recall=recall, k=k, memory=memory, allowed=live
         )
@@ -362,7 +365,8 @@ class Index(BaseIndex[IndexConfig, Encoder]):
         spans = [windows_of(document, self.encoder, self.config.overlap) for document in documents]
         texts = [content(document, w) for document, ws in zip(documents, spans, strict=True) for w in ws]
         windows = [window for of_document in spans for window in of_document]
-        return Addition(documents, [len(ws) for ws in spans], self.encoder.encode_document(texts), windows)
+        vectors = compared(self.encoder.encode_document(texts), self.encoder, by_cosine=self.normalizes)
+        return Addition(documents, [len(ws) for ws in spans], vectors, windows)
 
     def _derived(self) -> Parts:
         return self._parts

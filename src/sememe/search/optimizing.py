@@ -19,6 +19,7 @@ from sememe.evaluation.metrics import Comparison, compare, evaluate_run, query_m
 from sememe.objectives.contrastive_fitting import ContrastiveConfig, Fitted, Space, fit_contrastive
 from sememe.search.coarse.product import ProductCodes, ProductQuantizer
 from sememe.search.dense import Ranking, rank_exact, rescore
+from sememe.search.query_vectors import encoded_queries
 
 if TYPE_CHECKING:
     from sememe.search.index import Index
@@ -286,7 +287,7 @@ def _vectors(index: Index, queries: Sequence[str | np.ndarray]) -> np.ndarray:
     vectors = np.empty((len(queries), index.bank.dimensions), np.float32)
     texts = [(number, query) for number, query in enumerate(queries) if isinstance(query, str)]
     if texts:
-        vectors[[number for number, _ in texts]] = index.encoder.encode_query([text for _, text in texts])
+        vectors[[number for number, _ in texts]] = encoded_queries(index, [text for _, text in texts])
     for number, query in enumerate(queries):
         if not isinstance(query, str):
             if np.shape(query) != vectors.shape[1:]:

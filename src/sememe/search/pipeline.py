@@ -14,6 +14,7 @@ from sememe.search.coarse.kinds import COARSE_HELP, CODES, WITHOUT_CODES, parse_
 from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback
 from sememe.search.index import Index
+from sememe.search.query_vectors import encoded_queries
 from sememe.search.request import MODES
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class _OneVector:
     def _vectors(self, queries: Sequence[str]) -> np.ndarray:
         """The same queries are ranked to several depths, and encoded once."""
         if self._encoded is None or self._encoded[0] is not queries:
-            self._encoded = queries, np.asarray(self._index.encoder.encode_query(list(queries)), np.float32)
+            self._encoded = queries, encoded_queries(self._index, queries)
         return self._encoded[1]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from sememe.errors import InputError
+from sememe.models.encoder import compared
 from sememe.search.explaining import steered
 from sememe.search.request import Queries
 
@@ -36,10 +37,7 @@ def query_vectors(
 
     """
     texts = [query for query in queries if isinstance(query, str)]
-    if len(texts) == len(queries):
-        vectors = np.asarray(index.encoder.encode_query(texts), np.float32)
-    else:
-        vectors = _checked(index, dimensions, queries)
+    vectors = encoded_queries(index, texts) if len(texts) == len(queries) else _checked(index, dimensions, queries)
     vectors = vectors.reshape(len(queries), dimensions)
     if not steer:
         return vectors
@@ -48,10 +46,16 @@ def query_vectors(
     return steered(vectors, explain, steer, unit_length=bool(index.normalizes))
 
 
+def encoded_queries(index: Encodes, texts: Sequence[str]) -> np.ndarray:
+    """The vectors of query texts, of length one where those of the index are; shape (n_texts, d), float32."""
+    vectors = np.asarray(index.encoder.encode_query(list(texts)), np.float32)
+    return compared(vectors, index.encoder, by_cosine=index.normalizes)
+
+
 def _checked(index: Encodes, dimensions: int, queries: Queries) -> np.ndarray:
     rows = []
     for number, query in enumerate(queries):
-        row = np.asarray(index.encoder.encode_query(query) if isinstance(query, str) else query, np.float32)
+        row = encoded_queries(index, [query])[0] if isinstance(query, str) else np.asarray(query, np.float32)
         if row.shape != (dimensions,):
             raise InputError(f"query {number} has shape {row.shape}, the index holds vectors of ({dimensions},)")
         if not np.isfinite(row).all():

@@ -15,7 +15,7 @@ from sememe.evaluation.collection import read_collection
 from sememe.evaluation.metrics import Qrels, Run, query_metrics
 from sememe.lexical.bm25 import Lexical
 from sememe.lexical.fusion import FUSION_DEPTH, reciprocal_rank_fusion
-from sememe.models.encoder import Encoder
+from sememe.models.encoder import Encoder, compared, is_compared_by_cosine
 from sememe.models.multi_vector import MultiVectorEncoder
 from sememe.multi_vector.encoding import encode_pruned
 from sememe.multi_vector.maxsim import score_documents
@@ -65,12 +65,12 @@ class SearchTask:
         return self.metrics(self.by_words(language))
 
     def by_meaning(self, encoder: Encoder | MultiVectorEncoder) -> Run:
-        """What an encoder finds, by the inner product of its vectors: the best 100, best first.
+        """What an encoder finds, by its own similarity: the best 100, best first.
 
         One that gives several vectors a text searches by MaxSim, pruned as it says.
 
         Raises:
-            ModelError: its vectors are not finite numbers.
+            ModelError: its vectors are not finite numbers, or it compares by a distance.
 
         """
         if isinstance(encoder, MultiVectorEncoder):
@@ -79,7 +79,8 @@ class SearchTask:
         texts = encoder.encode_document(list(self.texts.values()))
         if not (np.isfinite(queries).all() and np.isfinite(texts).all()):
             raise ModelError("the encoder's vectors are not finite numbers", where=encoder.name)
-        return self.by_vectors(queries, texts)
+        by_cosine = is_compared_by_cosine(encoder)
+        return self.by_vectors(*(compared(vectors, encoder, by_cosine=by_cosine) for vectors in (queries, texts)))
 
     def by_vectors(self, queries: np.ndarray, texts: np.ndarray) -> Run:
         """What vectors find, by their inner products: the best 100, best first.

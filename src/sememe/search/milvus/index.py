@@ -12,6 +12,7 @@ import numpy as np
 from sememe.corpus import Corpus, Document
 from sememe.errors import ArtifactError, InputError, ModelError
 from sememe.models import Encoder
+from sememe.models.encoder import is_compared_by_cosine
 from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback
 from sememe.search.filters import Filter
@@ -337,7 +338,7 @@ def _described(source: Corpus | Iterable[Document] | Index, encoder: Encoder | N
         "name": encoder.name,
         "fingerprint": encoder.fingerprint,
         "dimensions": encoder.dimensions,
-        "normalizes": encoder.normalizes,
+        "normalizes": is_compared_by_cosine(encoder),
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from sememe.corpus import Corpus, Document, Window
 from sememe.models import Encoder
+from sememe.models.encoder import compared, is_compared_by_cosine
 from sememe.search.index import Index
 from sememe.search.passages import content, windows_of
 
@@ -55,6 +56,7 @@ class Texts:
         """Encode them together."""
         texts = [content(document, window) for document, windows in documents for window in windows]
         vectors = np.asarray(self._encoder.encode_document(texts), np.float32)
+        vectors = compared(vectors, self._encoder, by_cosine=is_compared_by_cosine(self._encoder))
         ends = np.cumsum([len(windows) for _, windows in documents])
         return np.split(vectors, ends[:-1])
 
