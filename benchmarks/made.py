@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class TableEncoder:
     fingerprint = "table-1"
     max_tokens = 1 << 20
     normalizes = True
+    given_prompts: ClassVar[dict[str, str]] = {}
 
     def __init__(self, texts: Sequence[str], vectors: np.ndarray) -> None:
         self._row = {text: row for row, text in enumerate(texts)}

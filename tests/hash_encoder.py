@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ class HashEncoder:
     fingerprint = "hash-encoder-1"
     max_tokens = 32
     normalizes = True
+    given_prompts: ClassVar[dict[str, str]] = {}
 
     def __init__(self, dimensions: int = 16) -> None:
         self.dimensions = dimensions
@@ -36,6 +38,10 @@ class HashEncoder:
 
     encode_query = encode
     encode_document = encode
+
+    def with_prompts(self, query: str | None = None, document: str | None = None) -> HashEncoder:
+        assert query is None is document
+        return self
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         spans, start = [], 0

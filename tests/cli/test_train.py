@@ -47,6 +47,21 @@ def test_a_corpus_becomes_an_encoder(tmp_path, corpus, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.jsonl", "out"]
 
 
+def test_prompts_that_are_given_stand_in_the_folder_and_in_the_index(tmp_path, corpus, capsys):
+    small_encoder().save(tmp_path / "small")
+    prompts = ["--query-prompt", "taa ", "--document-prompt", "tab "]
+    start = ["--from", tmp_path / "small", "--steps", 2, "--batch-size", 8]
+    assert train(corpus, *start, *prompts, "--out", tmp_path / "out") == 0
+    assert Encoder.load(tmp_path / "out").prompts == {"query": "taa ", "document": "tab "}
+    index = tmp_path / "my.index"
+    words = ["index", corpus, "--path", index, "--encoder", tmp_path / "small"]
+    assert main([*map(str, words), *prompts]) == 0
+    assert main(["index", "--path", str(index)]) == 0
+    assert "'tab ' before a document, 'taa ' before a query" in capsys.readouterr().out
+    assert main([*map(str, words), "--add", *prompts]) == 2
+    assert "--query-prompt: cannot be used here: settings are fixed" in capsys.readouterr().err
+
+
 def test_json_is_one_object(tmp_path, corpus, capsys):
     options = ["--queue", 16, "--momentum", 0.9, "--nest", "4,8", "--chunk", 3, "--augment", "mask"]
     assert train(corpus, "--from", "scratch", *TINY, *options, "--out", tmp_path / "out", "--json") == 0

@@ -16,7 +16,7 @@ from sememe import disk
 from sememe.errors import ArtifactError, InputError, ModelError, SememeError
 from sememe.models import Encoder
 from sememe.models.encoder import compared, is_compared_by_cosine
-from sememe.models.trainable import as_trainable
+from sememe.models.trainable import EncoderChanges, as_trainable
 
 transformers = pytest.importorskip("transformers")
 sentence_transformers = pytest.importorskip("sentence_transformers")
@@ -105,6 +105,54 @@ def test_prompts_equal_sentence_transformers(build, mode, include_prompt) -> Non
     assert_same(encoder.encode(TEXTS, prompt="is "), model.encode(TEXTS, prompt="is "))
     assert_same(encoder.encode(TEXTS, prompt=""), model.encode(TEXTS, prompt=""))
     assert not np.allclose(encoder.encode(TEXTS), encoder.encode(TEXTS, prompt=""))
+
+
+def test_prompts_can_be_given_and_are_saved(build, tmp_path) -> None:
+    folder, _ = build(pooling())
+    plain = Encoder.load(folder)
+    encoder = plain.with_prompts(query="cat mat: ").with_prompts(document="warm ")
+    assert_same(encoder.encode_query(TEXTS), plain.encode(TEXTS, prompt="cat mat: "))
+    assert_same(encoder.encode_document(TEXTS), plain.encode(TEXTS, prompt="warm "))
+    assert_same(plain.encode_query(TEXTS), plain.encode(TEXTS))
+    assert plain.with_prompts() is plain
+    at_once = plain.with_prompts(query="cat mat: ", document="warm ")
+    assert encoder.fingerprint == at_once.fingerprint != plain.fingerprint
+    assert encoder.max_tokens == plain.max_tokens - len(plain.token_spans("cat mat: "))
+    encoder.save_pretrained(tmp_path / "prompted")
+    peer = sentence_transformers.SentenceTransformer(str(tmp_path / "prompted"), device="cpu")
+    assert_same(encoder.encode_query(TEXTS), peer.encode_query(TEXTS))
+    assert_same(Encoder.load(tmp_path / "prompted").encode_document(TEXTS), peer.encode_document(TEXTS))
+
+
+def test_training_reads_given_prompts_and_saves_them(build, tmp_path) -> None:
+    encoder = Encoder.load(build(pooling())[0], device="cpu")
+    trainable = as_trainable(encoder, EncoderChanges(query_prompt="cat mat: "))
+    prompt = trainable.tokenize(["cat mat: "])[0]
+    assert trainable.frames["query"][0][-len(prompt) :] == prompt
+    assert trainable.frames["document"][0] == as_trainable(encoder).frames["document"][0]
+    trainable.save(tmp_path / "trained", {})
+    assert Encoder.load(tmp_path / "trained").prompts["query"] == "cat mat: "
+
+
+def test_an_index_remembers_the_prompts_that_were_given(build, tmp_path) -> None:
+    from sememe import Document, Index
+
+    plain = Encoder.load(build(pooling())[0])
+    encoder = plain.with_prompts(query="cat mat: ", document="warm ")
+    documents = [Document(str(number), text) for number, text in enumerate(TEXTS) if text.strip()]
+    with Index.build(documents, encoder, tmp_path / "i") as index:
+        expected = [(hit.document.id, hit.score) for hit in index.search("soft", k=3)]
+    with Index.open(tmp_path / "i") as index:
+        assert index.encoder.prompts["query"] == "cat mat: "
+        assert [(hit.document.id, hit.score) for hit in index.search("soft", k=3)] == expected
+        assert_same(index.query_vector("soft"), plain.encode("soft", prompt="cat mat: ", normalize_embeddings=True))
+    with Index.open(tmp_path / "i", encoder=plain) as index:
+        assert [(hit.document.id, hit.score) for hit in index.search("soft", k=3)] == expected
+    with (
+        Index.open(tmp_path / "i", encoder=plain.with_prompts(query="warm ")) as index,
+        pytest.raises(ModelError, match="built with another"),
+    ):
+        index.search("soft")
 
 
 def test_room_is_what_a_prompt_leaves(build) -> None:

@@ -216,7 +216,7 @@ def refuses_what_does_not_fit(uri, folder):
     with index, remote:
         with pytest.raises(ArtifactError, match="already exists"):
             MilvusIndex.build(index, uri=uri, collection="refused")
-        with pytest.raises(ModelError, match="another encoder"):
+        with pytest.raises(ModelError, match="was built with another"):
             MilvusIndex.build(index, other, uri=uri, collection="refused", resume=True)
         with pytest.raises(ArtifactError, match="fingerprint was 'hash-encoder-1' and is now 'another'"):
             MilvusIndex.build(make_documents(3), other, uri=uri, collection="refused", resume=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class PlantedEncoder:
     dimensions = DIMENSIONS
     max_tokens = 512
     normalizes, similarity = False, "dot"
+    given_prompts: ClassVar[dict[str, str]] = {}
 
     def __init__(self, n: int, random_state: int = 0) -> None:
         self.fingerprint = f"planted-{n}-{DIMENSIONS}-{N_DIRECTIONS}-{N_ACTIVE}-{random_state}"

@@ -57,6 +57,20 @@ def add_fields(parser: argparse.ArgumentParser, config: type, *, leave_out: Coll
         )
 
 
+PROMPTS = ("query_prompt", "document_prompt")
+
+
+def add_prompts(parser: Any) -> None:
+    """Add flags for what stands in front of queries and documents."""
+    for name, example in zip(PROMPTS, ("'query: '", "'passage: '"), strict=True):
+        of = name.split("_")[0]
+        parser.add_argument(
+            f"--{of}-prompt",
+            metavar="TEXT",
+            help=f"put in front of every {of}, such as {example} (default: what the encoder's configuration says)",
+        )
+
+
 def read_fields(options: argparse.Namespace, config: type[Config], **overrides: Any) -> Config:
     """Make the dataclass from parsed flags."""
     fields = dataclasses.fields(config)  # type: ignore[arg-type]

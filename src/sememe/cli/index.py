@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sememe.cli.flags import add_fields, add_json_flag, given_fields, new_parser, read_fields
+from sememe.cli.flags import PROMPTS, add_fields, add_json_flag, add_prompts, given_fields, new_parser, read_fields
 from sememe.cli.output import duration, print_facts, print_json, size
 from sememe.corpus import ReadConfig
 from sememe.errors import InputError
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("source", nargs="?", help="a file, a folder, a BEIR folder, -, python:NAME or a hub data set")
     parser.add_argument("--path", required=True, type=Path, help="the folder of the index")
     parser.add_argument("--encoder", help=f"a known name, a path or a hub id (default {ENCODER})")
+    add_prompts(parser)
     parser.add_argument("--multi-vector", action="store_true", help="keep a vector for each token or cluster of them")
     parser.add_argument("--resume", action="store_true", help="go on with a build that was stopped")
     parser.add_argument("--add", action="store_true", help="add the source's documents to an index that is there")
@@ -78,13 +79,13 @@ def run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     """Refuse flags that would have no effect."""
     settings = {*given_fields(options, IndexConfig), *given_fields(options, MultiVectorConfig)}
-    settings |= {name for name in (*LENGTHS, "encoder") if getattr(options, name) is not None}
+    settings |= {name for name in (*LENGTHS, *PROMPTS, "encoder") if getattr(options, name) is not None}
     settings |= {"multi_vector"} if options.multi_vector else set()
     if options.source is None or options.add or options.replace:
         useless, why = settings, "settings are fixed when an index is made"
     elif options.multi_vector:
-        useless = settings & (_names(IndexConfig) - set(SHARED))
-        why = "a multi-vector index reads each text once, as far as the encoder does, and has no lexical part"
+        useless = settings & ((_names(IndexConfig) - set(SHARED)) | set(PROMPTS))
+        why = "a multi-vector index reads each text once, as the encoder does, and has no lexical part"
     else:
         useless = settings & ({*_names(MultiVectorConfig), *LENGTHS} - set(SHARED))
         why = "only a multi-vector index has them"
@@ -104,10 +105,12 @@ def _built(corpus: Corpus, options: argparse.Namespace) -> Index | MultiVectorIn
     name = options.encoder or ENCODER
     if not options.multi_vector:
         config = read_fields(options, IndexConfig)
-        return Index.build(corpus, Encoder.load(name), options.path, config=config, resume=options.resume)
+        encoder = Encoder.load(name).with_prompts(options.query_prompt, options.document_prompt)
+        return Index.build(corpus, encoder, options.path, config=config, resume=options.resume)
     lengths = {length: getattr(options, length) for length in LENGTHS}
-    encoder, settings = MultiVectorEncoder.load(name, **lengths), read_fields(options, MultiVectorConfig)
-    return MultiVectorIndex.build(corpus, encoder, options.path, config=settings, resume=options.resume)
+    settings = read_fields(options, MultiVectorConfig)
+    tokens = MultiVectorEncoder.load(name, **lengths)
+    return MultiVectorIndex.build(corpus, tokens, options.path, config=settings, resume=options.resume)
 
 
 def _change_or_show(options: argparse.Namespace) -> int:
@@ -136,6 +139,7 @@ def _facts(info: dict[str, Any]) -> list[tuple[str, object]]:
     recall = f", recall@10 {coarse['recall@10']:.3f} measured" if coarse.get("recall@10") is not None else ""
     vectors = f"{info['vectors']:,} of {info['dimensions']} dimensions ({info['config']['dtype']})"
     name, memory = encoder["name"], ""
+    name += "".join(f", {text!r} before a {of}" for of, text in sorted(encoder.get("prompts", {}).items()))
     if "tokens" in info:
         vectors += f", {_kept(info)}"
         name += f", {encoder['query_length']} tokens of a query and {encoder['document_length']} of a document"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sememe.cli import codes, train_feedback
-from sememe.cli.flags import add_fields, add_json_flag, new_parser, read_fields
+from sememe.cli.flags import add_fields, add_json_flag, add_prompts, new_parser, read_fields
 from sememe.cli.output import duration, print_facts, print_json, print_table, size
 from sememe.corpus import ReadConfig
 from sememe.errors import InputError
@@ -86,6 +86,7 @@ def _add_changes(group: Any) -> None:
     )
     group.add_argument("--dense", type=int, metavar="WIDTH", help="put a linear layer of so many outputs at its end")
     group.add_argument("--lora", type=int, metavar="RANK", help="train low-rank adapters instead of the weights")
+    add_prompts(group)
 
 
 def _add_options(encoder: argparse.ArgumentParser) -> None:
@@ -220,7 +221,7 @@ def _changes(options: argparse.Namespace) -> EncoderChanges:
     seed = read_fields(options, TrainingConfig).seed
     lora = None if options.lora is None else LoraConfig(options.lora, 2.0 * options.lora, seed=seed)
     normalize = None if options.normalize is None else options.normalize == "yes"
-    return EncoderChanges(normalize, options.dense, lora, seed)
+    return EncoderChanges(normalize, options.dense, lora, seed, options.query_prompt, options.document_prompt)
 
 
 class _Contents:

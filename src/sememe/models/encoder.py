@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -35,8 +40,12 @@ class Encoder(ABC):
     """Texts that are put in front, by name, as the model's configuration gives them."""
     default_prompt_name: str | None
     """The prompt that `encode` uses when none is asked for."""
+    given_prompts: Mapping[str, str]
+    """Those of the prompts that `with_prompts` put in; they are not in its configuration."""
     layout: Layout
     """What its configuration says."""
+    _loaded: Encoder | None = None
+    """As it was before prompts were put in, if any were."""
 
     @property
     def similarity(self) -> str:
@@ -161,6 +170,29 @@ class Encoder(ABC):
             truncate_dim=truncate_dim,
         )
 
+    def with_prompts(self, query: str | None = None, document: str | None = None) -> Self:
+        """The same encoder with other texts in front of queries and documents, where its configuration lacks them.
+
+        The weights are shared, the fingerprint is another one; a saved folder has the prompts in its configuration.
+
+        Args:
+            query: in front of every query, such as `"query: "`; None leaves it as it is.
+            document: in front of every document.
+
+        """
+        given = {name: text for name, text in {"query": query, "document": document}.items() if text is not None}
+        if not given:
+            return self
+        other = copy.copy(self)
+        other._loaded = self._loaded or self
+        other.given_prompts = {**self.given_prompts, **given}
+        other.prompts = {**self.prompts, **given}
+        other.layout = replace(self.layout, prompts=other.prompts)
+        marks = f"{other._loaded.fingerprint} {json.dumps(other.given_prompts, sort_keys=True)}"
+        other.fingerprint = hashlib.sha256(marks.encode()).hexdigest()
+        other.max_tokens = other._room()
+        return other
+
     @abstractmethod
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Character spans of the tokens of `text`, without special tokens and without cutting it.
@@ -178,6 +210,10 @@ class Encoder(ABC):
             ArtifactError: the folder holds anything else, or cannot be written.
 
         """
+
+    @abstractmethod
+    def _room(self) -> int:
+        """How many tokens of a text it reads beside special tokens and its longest prompt."""
 
     @abstractmethod
     def _vectors(self, texts: list[str], prompt: str, batch_size: int, bar: Bar) -> np.ndarray:

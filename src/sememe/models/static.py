@@ -33,8 +33,6 @@ class StaticEncoder(Encoder):
 
     """
 
-    max_tokens = NO_LIMIT
-
     def __init__(
         self, table: np.ndarray, tokenizer: Any, *, name: str, fingerprint: str, normalizes: bool, layout: Layout
     ) -> None:
@@ -44,9 +42,11 @@ class StaticEncoder(Encoder):
         self.dimensions = min(layout.truncate_dim or self.width, self.width)
         self.normalizes = normalizes and self.dimensions == self.width
         self.prompts, self.default_prompt_name = layout.prompts, layout.default_prompt_name
+        self.given_prompts = {}
         self.ends_normalized = normalizes
         self.layout = layout
         self.text_tokenizer = TextTokenizer(tokenizer, add_special_tokens=False)
+        self.max_tokens = self._room()
         if tokenizer.get_vocab_size() > len(self.table):
             raise ModelError(
                 f"has {len(self.table)} vectors for {tokenizer.get_vocab_size()} tokens", where=str(layout.base)
@@ -119,6 +119,9 @@ class StaticEncoder(Encoder):
         if self.ends_normalized:
             (folder / "1_Normalize").mkdir()
         write_layout(folder, kinds, ["", "1_Normalize"][: len(kinds)], self.layout)
+
+    def _room(self) -> int:
+        return NO_LIMIT
 
     def _vectors(self, texts: list[str], prompt: str, batch_size: int, bar: Bar) -> np.ndarray:
         vectors = np.zeros((len(texts), self.width), np.float32)

@@ -43,6 +43,8 @@ class EncoderChanges:
         dense: put a linear layer of so many outputs behind the pooling.
         lora: train low-rank adapters instead of the weights; they are merged when the encoder is saved.
         seed: of a new layer's weights.
+        query_prompt: a text in front of every query, such as `"query: "`; None: as the encoder has it.
+        document_prompt: the same for documents.
 
     """
 
@@ -50,6 +52,8 @@ class EncoderChanges:
     dense: int | None = None
     lora: LoraConfig | None = None
     seed: int = 0
+    query_prompt: str | None = None
+    document_prompt: str | None = None
 
 
 class TokenStates(NamedTuple):
@@ -222,6 +226,7 @@ def as_trainable(encoder: Encoder, changes: EncoderChanges | None = None) -> Tra
     """
     require("torch", "models")
     changes = changes or EncoderChanges()
+    encoder = encoder.with_prompts(changes.query_prompt, changes.document_prompt)
     if isinstance(encoder, TransformerEncoder):
         return _TrainableTransformer(_changed(encoder, changes), changes.lora)
     if isinstance(encoder, StaticEncoder):

@@ -130,6 +130,8 @@ def _check(encoder: MultiVectorEncoder, changes: EncoderChanges) -> None:
     layout = encoder.layout
     if changes.normalize is False:
         raise InputError("token vectors have length one in late interaction", where="normalize", hint="Leave it out")
+    if changes.query_prompt is not None or changes.document_prompt is not None:
+        raise InputError("late interaction has no prompts to be given", where="prompts", hint="Leave them out")
     for what, found in (
         ("fills up its queries with mask tokens", layout.expansion),
         ("leaves out some tokens", layout.skipped or layout.kept_ids),

@@ -55,6 +55,7 @@ class TransformerEncoder(Encoder):
         self.pooling = layout.pooling or _default_pooling(model.config)
         self.heads = tuple(heads)
         self.prompts, self.default_prompt_name = layout.prompts, layout.default_prompt_name
+        self.given_prompts = {}
         self.layout = layout
         self.text_tokenizer = TextTokenizer(
             _lower_cased(tokenizer.backend_tokenizer) if layout.lower_case else tokenizer.backend_tokenizer,

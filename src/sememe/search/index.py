@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sememe.corpus import Corpus, Document, Window
-from sememe.errors import InputError, ModelError
+from sememe.errors import InputError
 from sememe.models import Encoder
-from sememe.models.encoder import compared, is_compared_by_cosine
+from sememe.models.encoder import compared
 from sememe.search.base_index import BaseIndex
 from sememe.search.coarse.kinds import LEARNED
 from sememe.search.config import IndexConfig
+from sememe.search.encoders import described, encoder_of
 from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback
 from sememe.search.filters import Filter
@@ -94,13 +95,8 @@ class Index(BaseIndex[IndexConfig, Encoder]):
             raise InputError(
                 "codes are learned from what an index holds", where="coarse", hint="Build it, then use Index.optimize"
             )
-        described = {
-            "name": encoder.name,
-            "fingerprint": encoder.fingerprint,
-            "dimensions": encoder.dimensions,
-            "normalizes": is_compared_by_cosine(encoder, config.similarity),
-        }
-        return cls._built(corpus, encoder, Path(path), described=described, config=config, resume=resume)
+        kept = described(encoder, config.similarity)
+        return cls._built(corpus, encoder, Path(path), described=kept, config=config, resume=resume)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -122,14 +118,7 @@ class Index(BaseIndex[IndexConfig, Encoder]):
             ModelError: the encoder that now has this name gives other vectors.
 
         """
-        if self._encoder is None:
-            self._encoder = Encoder.load(self._manifest.encoder["name"])
-        if self._encoder.fingerprint != self._manifest.encoder["fingerprint"]:
-            raise ModelError(
-                f"the index was built with another {self._manifest.encoder['name']!r}: the fingerprints differ",
-                where=str(self.path),
-                hint="Load the encoder it was built with and pass it to Index.open, or build the index again",
-            )
+        self._encoder = encoder_of(self._manifest.encoder, self._encoder, where=str(self.path))
         return self._encoder
 
     def live_rows(self) -> np.ndarray:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sememe.corpus import Corpus, Document
-from sememe.errors import ArtifactError, InputError, ModelError
+from sememe.errors import ArtifactError, InputError
 from sememe.models import Encoder
-from sememe.models.encoder import is_compared_by_cosine
+from sememe.search.encoders import described, encoder_of
 from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback
 from sememe.search.filters import Filter
@@ -185,14 +185,7 @@ class MilvusIndex:
             ModelError: the encoder that now has this name gives other vectors.
 
         """
-        if self._encoder is None:
-            self._encoder = Encoder.load(self._card.encoder["name"])
-        if self._encoder.fingerprint != self._card.encoder["fingerprint"]:
-            raise ModelError(
-                f"the collection was made with another {self._card.encoder['name']!r}: the fingerprints differ",
-                where=str(self.address),
-                hint="Load the encoder it was made with and pass it to MilvusIndex.open, or make the collection again",
-            )
+        self._encoder = encoder_of(self._card.encoder, self._encoder, where=str(self.address))
         return self._encoder
 
     @property
@@ -326,20 +319,13 @@ class MilvusIndex:
 def _described(source: Corpus | Iterable[Document] | Index, encoder: Encoder | None) -> dict[str, Any]:
     """What the card says of the encoder."""
     if isinstance(source, Index):
-        described: dict[str, Any] = source.info()["encoder"]
-        if encoder is not None and encoder.fingerprint != described["fingerprint"]:
-            raise ModelError(
-                "the index was built with another encoder: the fingerprints differ", where=str(source.path)
-            )
-        return described
+        kept: dict[str, Any] = source.info()["encoder"]
+        if encoder is not None:
+            encoder_of(kept, encoder, where=str(source.path))
+        return kept
     if encoder is None:
         raise InputError("documents need an encoder", hint="Pass one, or pass an index, which has their vectors")
-    return {
-        "name": encoder.name,
-        "fingerprint": encoder.fingerprint,
-        "dimensions": encoder.dimensions,
-        "normalizes": is_compared_by_cosine(encoder),
-    }
+    return described(encoder)
 
 
 def _fitting(source: Corpus | Iterable[Document] | Index, config: MilvusConfig) -> MilvusConfig:
