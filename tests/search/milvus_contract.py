@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from test_index import WORDS, make_documents
 
-from hash_encoder import HashEncoder
+from hash_encoder import HashEncoder, LongVectors
 from sememe import Atoms, Document, Index
 from sememe.errors import ArtifactError, InputError, ModelError
 from sememe.search.milvus import MilvusIndex
@@ -148,6 +148,21 @@ def builds_from_texts_as_from_an_index(uri, folder):
     ):
         assert_same(index, remote, k=50)
         remote.drop()
+
+
+def compares_as_the_index_does(uri, folder):
+    documents = make_documents(40)
+    for similarity in ("auto", "dot"):
+        encoder, name = LongVectors(), f"compared_{similarity}"
+        with (
+            Index.build(documents[:30], encoder, folder / f"{name}.index", similarity=similarity) as index,
+            MilvusIndex.build(index, encoder, uri=uri, collection=name) as remote,
+        ):
+            assert remote.normalizes == index.normalizes == (similarity == "auto")
+            for one in (index, remote):
+                one.add(documents[30:])
+            assert_same(index, remote, k=40)
+            remote.drop()
 
 
 def filters_like_an_index(uri, folder):
@@ -353,6 +368,7 @@ CHECKS = (
     follows_every_change,
     brings_itself_up_to_date,
     builds_from_texts_as_from_an_index,
+    compares_as_the_index_does,
     filters_like_an_index,
     never_takes_a_value_for_an_expression,
     explains_every_score,

@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from sememe.models import Encoder
 
 MODES = ("dense", "hybrid", "lexical")
-COLLECTIONS = {
-    "small": ("cacm", "cisi", "cosqa", "cranfield", "scifact"),
-    "full": ("cacm", "cisi", "cosqa", "cranfield", "scifact"),
-}
+COLLECTIONS = ("cacm", "cisi", "cosqa", "cranfield", "scifact")
 SIZES: Mapping[str, Sequence[int]] = {"minilm": (384, 128, 32), "wordllama": (256, 64, 16)}
 """Encoder -> how many of its first numbers make an encoder of their own; the first size is all."""
 SCRATCH = "scratch"
@@ -61,7 +58,7 @@ def prepare(setting: Setting) -> Iterator[_Prepared]:
         sizes: Mapping[str, Sequence[int]] = {SCRATCH: (32, 8)}
     else:
         encoders, sizes = {name: Encoder.load(name) for name in SIZES}, SIZES
-        folders = {name: setting.data(f"retrieval-{name}") for name in COLLECTIONS[setting.scale]}
+        folders = {name: setting.data(f"retrieval-{name}") for name in COLLECTIONS}
         tasks = {name: (list(read(folder)), SearchTask.read(folder)) for name, folder in folders.items()}
     collections = {
         name: _Collection(documents, task, _means(task, setting, encoders, sizes))
@@ -76,8 +73,7 @@ def measure(prepared: _Prepared, seed: int) -> dict[str, float]:
     advised: dict[str, list[float]] = {name: [] for name in ("advised", "best", *(f"always {mode}" for mode in MODES))}
     for name, collection in prepared.collections.items():
         held_out = split(collection.documents, HELD_OUT[prepared.setting.scale], seed).held_out
-        if held_out is None:
-            raise AssertionError(f"{name} has too few documents")
+        assert held_out is not None, f"{name} has too few documents"
         said = _means(held_out.task, prepared.setting, prepared.encoders, prepared.sizes, held_out)
         real = collection.real
         for system in real:
@@ -226,7 +222,7 @@ CLAIM = Claim(
         ),
     ),
     seeds={"tiny": (0,), "small": (0, 1, 2), "full": (0, 1, 2, 3, 4)},
-    needs={scale: tuple(f"retrieval-{name}" for name in names) for scale, names in COLLECTIONS.items()},
+    needs={scale: tuple(f"retrieval-{name}" for name in COLLECTIONS) for scale in ("small", "full")},
     extras={"torch": "models"},
     prepare=prepare,
     measure=measure,

@@ -12,6 +12,7 @@ import numpy as np
 from sememe.corpus import Corpus, Document
 from sememe.errors import ArtifactError, InputError
 from sememe.models import Encoder
+from sememe.models.encoder import is_compared_by_cosine
 from sememe.search.encoders import described, encoder_of
 from sememe.search.expansion import RM3
 from sememe.search.feedback import Feedback
@@ -303,7 +304,7 @@ class MilvusIndex:
     # ── private ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _send(self, documents: Iterable[Document], doing: str, *, replacing: bool) -> int:
-        source = Texts(documents, self.encoder, self.config.overlap)
+        source = Texts(documents, self.encoder, self.config.overlap, by_cosine=self.normalizes)
         return self._writer.send(source, doing=doing, unchanged=False, replacing=replacing).sent
 
     def _fill(self, documents: Source, source: Corpus | Iterable[Document] | Index) -> None:
@@ -339,7 +340,7 @@ def _documents(source: Corpus | Iterable[Document] | Index, encoder: Encoder | N
     if isinstance(source, Index):
         return Indexed(source)
     assert encoder is not None
-    return Texts(source, encoder, config.overlap)
+    return Texts(source, encoder, config.overlap, by_cosine=is_compared_by_cosine(encoder))
 
 
 def _created(connection: Connection, card: Card) -> Card:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sememe.corpus import Corpus, Document, Window
 from sememe.models import Encoder
-from sememe.models.encoder import compared, is_compared_by_cosine
+from sememe.models.encoder import compared
 from sememe.search.index import Index
 from sememe.search.passages import content, windows_of
 
@@ -43,9 +43,11 @@ class Texts:
 
     precision = "float32"
 
-    def __init__(self, documents: Corpus | Iterable[Document], encoder: Encoder, overlap: int) -> None:
+    def __init__(
+        self, documents: Corpus | Iterable[Document], encoder: Encoder, overlap: int, *, by_cosine: bool
+    ) -> None:
         self.name = documents.source if isinstance(documents, Corpus) else "documents"
-        self._documents, self._encoder, self._overlap = documents, encoder, overlap
+        self._documents, self._encoder, self._overlap, self._by_cosine = documents, encoder, overlap, by_cosine
 
     def __iter__(self) -> Iterator[Cut]:
         """The documents, cut for the encoder."""
@@ -56,7 +58,7 @@ class Texts:
         """Encode them together."""
         texts = [content(document, window) for document, windows in documents for window in windows]
         vectors = np.asarray(self._encoder.encode_document(texts), np.float32)
-        vectors = compared(vectors, self._encoder, by_cosine=is_compared_by_cosine(self._encoder))
+        vectors = compared(vectors, self._encoder, by_cosine=self._by_cosine)
         ends = np.cumsum([len(windows) for _, windows in documents])
         return np.split(vectors, ends[:-1])
 
