@@ -261,7 +261,7 @@ def is_compared_by_cosine(encoder: Encoder, similarity: str = "auto") -> bool:
         raise ModelError(
             f"its vectors are compared by {wanted!r}, and searched by inner product",
             where=encoder.name,
-            hint="Choose another similarity: cosine or dot",
+            hint="Choose cosine or dot: similarity for an index, normalize in training",
         )
     return wanted == "cosine"
 
