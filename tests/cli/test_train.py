@@ -125,6 +125,12 @@ def test_a_test_collection_is_measured_before_and_after(tmp_path, corpus, capsys
     assert "queries of beir" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_installed_code_is_a_test_collection(tmp_path, corpus, capsys):
+    assert train(corpus, "--from", "scratch", *TINY, "--eval", "python:email,http", "--out", tmp_path / "out") == 0
+    assert "queries of python:email,http  ndcg@10" in capsys.readouterr().out
+    assert list(json.loads((tmp_path / "out" / "card.json").read_text())["collections"]) == ["python:email,http"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

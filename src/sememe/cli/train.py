@@ -113,7 +113,6 @@ def run(options: argparse.Namespace) -> int:
         return train_feedback.run(options)
     if options.what == "codes":
         return codes.run_training(options)
-    from sememe.evaluation.code_search import collection_folder
     from sememe.training.encoders import EncoderTraining
     from sememe.training.workers import Workers
 
@@ -123,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
     objective = _objective(options)
     corpus = _corpus(options)
     encoder = _start(options, corpus, tokens=OBJECTIVES[_name(options)].compares_tokens)
-    more = {"collections": [collection_folder(place) for place in options.eval], "resume": options.resume}
+    more = {"collections": options.eval, "resume": options.resume}
     with EncoderTraining(encoder, corpus, objective, options.out, config, **more) as job:
         plan = job.plan()
         if workers.is_first and not options.json:

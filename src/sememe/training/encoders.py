@@ -12,6 +12,7 @@ from sememe import artifact, disk
 from sememe.artifact import CARD
 from sememe.corpus import Document
 from sememe.errors import InputError
+from sememe.evaluation.code_search import PREFIX, collection_folder
 from sememe.evaluation.metrics import Run
 from sememe.lock import WriterLock
 from sememe.models.layout import refuse_other_folder
@@ -71,7 +72,8 @@ def train_encoder(
         path: the folder to write.
         config: how to train.
         changes: what to change on the encoder first.
-        collections: test collections in the BEIR layout, to measure start and result on.
+        collections: test collections in the BEIR layout, or `python:PACKAGE` for one made of installed code, to measure
+            start and result on.
         resume: go on with a run that was stopped.
         options: fields of `TrainingConfig`, instead of a whole one.
 
@@ -127,7 +129,7 @@ class EncoderTraining:
             parts = split(documents, config.held_out, config.seed, objective.question)
             objective.prepare(encoder, config.batch_size, config.seed)
             self.held_out: HeldOut | None = parts.held_out
-            self.collections = {Path(folder).resolve().name: SearchTask.read(folder) for folder in collections}
+            self.collections = {_title(place): SearchTask.read(collection_folder(place)) for place in collections}
             self.data = objective.data(parts.train, encoder, config.batch_size, config.seed, scratch)
             self._corpus = {"documents": parts.documents, "repeated": parts.duplicates}
         except BaseException:
@@ -244,6 +246,11 @@ class EncoderTraining:
             "evaluation": verdict.as_dict(),
             "collections": {name: found.as_dict() for name, found in collections.items()},
         }
+
+
+def _title(collection: str | Path) -> str:
+    """What a test collection is called: its folder's name, or the packages that it is made of."""
+    return str(collection) if str(collection).startswith(PREFIX) else Path(collection).resolve().name
 
 
 def work_folder(path: Path) -> Path:
