@@ -20,7 +20,7 @@ from typing import Any
 
 BATCH, CHUNK, MAX_LENGTH = 32, 4, 128
 WINDOW = 250  # words
-STEPS = 4  # the first one is not counted
+STEPS = 8  # the first one is not counted, and batches differ in length: of fewer the order would decide
 RUNS = 3
 PEER = "sentence-transformers"
 PAPERS = Path(os.environ.get("SEMEME_SHARED", "../shared")) / "data" / "papers-arxiv" / "papers.jsonl.gz"
