@@ -13,6 +13,7 @@ import numpy as np
 from sememe.claims.claim import Claim, Condition, Figures, Setting
 from sememe.claims.cut_articles import planted
 from sememe.corpus import Document, read
+from sememe.search.adaptive import truncate
 from sememe.training.held_out import HeldOut, split
 from sememe.training.search_task import SearchTask
 
@@ -114,18 +115,12 @@ def _means(
         texts = encode_once(setting, encoder, list(task.texts.values()))
         for size in sizes[name]:
             by_mode = _by_mode(name, size)
-            runs[by_mode["dense"]] = task.by_vectors(_cut(queries, size), _cut(texts, size))
+            runs[by_mode["dense"]] = task.by_vectors(truncate(queries, size), truncate(texts, size))
             runs[by_mode["hybrid"]] = task.fused(runs[by_mode["dense"]], words)
     found = {system: task.metrics(run) for system, run in runs.items()}
     if held_out is not None:
         found = {system: held_out.reporting(by_query) for system, by_query in found.items()}
     return {system: 100 * float(np.mean(list(each[METRIC].values()))) for system, each in found.items()}
-
-
-def _cut(vectors: np.ndarray, size: int) -> np.ndarray:
-    """The first numbers, of length one."""
-    first = vectors[:, :size]
-    return np.asarray(first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-12))
 
 
 def _agreement(said: Mapping[str, float], real: Mapping[str, float]) -> dict[str, float]:

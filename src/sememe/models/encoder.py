@@ -37,7 +37,7 @@ class Encoder(ABC):
     normalizes: bool
     """Whether its vectors have length one as they come."""
     prompts: Mapping[str, str]
-    """Texts that are put in front, by name, as the model's configuration gives them."""
+    """Texts that are put in front, by name: those of the model's configuration, and `given_prompts`."""
     default_prompt_name: str | None
     """The prompt that `encode` uses when none is asked for."""
     given_prompts: Mapping[str, str]
@@ -49,7 +49,7 @@ class Encoder(ABC):
 
     @property
     def similarity(self) -> str:
-        """How its vectors are meant to be compared, `cosine` or `dot`.
+        """How its vectors are meant to be compared: `cosine`, `dot`, or a distance such as `euclidean`.
 
         As its configuration says; where it says nothing `cosine`, as in sentence-transformers.
         """

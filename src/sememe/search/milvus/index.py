@@ -96,13 +96,13 @@ class MilvusIndex:
 
         """
         given = config if config is not None else MilvusConfig(**settings) if settings else None
-        described = _described(source, encoder)
+        kept = _described(source, encoder)
         connection = Connection(make_address(uri, collection), token=token, timeout=timeout)
         try:
             found = read_card(connection) if resume and connection.exists() else None
             chosen = _fitting(source, given or (found.config if found is not None else MilvusConfig()))
             documents = _documents(source, encoder, chosen)
-            wanted = Card(described, documents.name, chosen, documents.precision, connection.has_bm25())
+            wanted = Card(kept, documents.name, chosen, documents.precision, connection.has_bm25())
             card = _created(connection, wanted) if found is None else _resumed(connection, found, wanted)
             index = cls(connection, card, encoder)
             index._fill(documents, source)
